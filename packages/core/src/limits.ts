@@ -1,0 +1,125 @@
+/**
+ * Every bound of Holdfast in one place: unit in the name, and what happens at it.
+ * `limits.test.ts` proves the relations between them. Settings that an operator may tune
+ * take their default from here.
+ */
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+export const LIMITS = {
+  // -- log ---------------------------------------------------------------------------------
+  /** Block of the disk: batches start on it, so that no acknowledged block is written twice. */
+  blockBytes: 4 * KIB,
+  /** Sector that a power cut keeps or loses whole; the torn-or-rotten decision counts in it. */
+  sectorBytes: 512,
+  /** A segment is sealed once it has grown past this. Smaller: more files, earlier truncation. */
+  segmentTargetBytes: 64 * MIB,
+  /** Zeros written ahead of the tail at a time. Larger: fewer metadata syncs, slower first start. */
+  preallocateBytes: 4 * MIB,
+  /** One record's payload. Beyond: `RECORD_TOO_LARGE`. */
+  maxRecordBytes: 32 * MIB,
+  /** A batch stops taking records past this and is written; one larger record still fits alone. */
+  maxBatchBytes: 8 * MIB,
+  /** Bytes waiting for the disk. Beyond: `COMMIT_QUEUE_FULL` (503), nothing written. */
+  maxQueuedBytes: 128 * MIB,
+  /** Free bytes kept on the disk: below it appends get `DISK_FULL` (507), deletes still run. */
+  diskReserveBytes: 64 * MIB,
+  /** Pause between looks at a full disk. */
+  diskFullProbeMs: 500,
+
+  // -- tables ------------------------------------------------------------------------------
+  /** Payload of one table data block: the unit of one read. */
+  tableBlockBytes: 16 * KIB,
+  /** Longest row key. Longer: `RECORD_TOO_LARGE`. */
+  maxRowKeyBytes: 4 * KIB,
+  /** Longest row value. Longer values belong in an extent. */
+  maxRowValueBytes: 1 * MIB,
+  /** Payload of one extent block: the unit of one checked read of stream bytes. */
+  extentBlockBytes: 64 * KIB,
+  /** Decoded blocks kept in memory, least recently used first out. */
+  blockCacheBytes: 64 * MIB,
+  /** Open tables of one size tier before they are merged. */
+  tablesPerTier: 4,
+  /** Files a manifest may name. Beyond: `INVARIANT_VIOLATED`; compaction keeps far below it. */
+  maxManifestFiles: 65_536,
+
+  // -- database ----------------------------------------------------------------------------
+  /** Shards of a new database when the settings do not say; a power of two. */
+  defaultShardCount: 4,
+  /** Most shards a database may have; a power of two. */
+  maxShardCount: 256,
+  /** Log bytes since the last checkpoint that start the next one. Larger: longer replay. */
+  checkpointLogBytes: 64 * MIB,
+  /** Operations of one atomic commit. Beyond: `RECORD_TOO_LARGE`. */
+  maxTransactionOperations: 4096,
+
+  // -- streams -----------------------------------------------------------------------------
+  /** Decoded bytes of a stream's path. Beyond: `URL_TOO_LONG` (414). */
+  maxPathBytes: 1024,
+  /** Segments between slashes of a path. Beyond: `INVALID_PATH`. */
+  maxPathSegments: 32,
+  /** Content type of a stream. Beyond: `INVALID_HEADER`. */
+  maxContentTypeBytes: 256,
+  /** `Producer-Id` and `Stream-Seq`. Beyond: `INVALID_HEADER`. */
+  maxWriterTokenBytes: 256,
+  /** Producers remembered per stream. Beyond: `QUOTA_EXCEEDED`. */
+  maxProducersPerStream: 10_000,
+  /** Streams of one database; metadata is kept in memory (about 1 KiB each). Beyond: `QUOTA_EXCEEDED`. */
+  maxStreams: 1_000_000,
+  /** Links from a fork to its oldest ancestor. Beyond: `QUOTA_EXCEEDED`. */
+  maxForkDepth: 64,
+  /** Nesting of a JSON message. Beyond: `INVALID_JSON`. */
+  maxJsonDepth: 128,
+  /** Messages of one JSON append. Beyond: `BODY_TOO_LARGE`. */
+  maxJsonMessages: 100_000,
+  /** Body of one read response; a read gives at least one whole message. Larger: fewer requests, more memory. */
+  maxChunkBytes: 4 * MIB,
+  /** Bytes of a stream's newest appends kept in memory beyond the last checkpoint. */
+  tailCacheBytesPerStream: 256 * KIB,
+  /** The same over all streams, least recently used first out. */
+  tailCacheBytes: 64 * MIB,
+  /** Bytes read from disk at a time while a body is sent. */
+  readPieceBytes: 256 * KIB,
+
+  // -- HTTP --------------------------------------------------------------------------------
+  /** Request body. Beyond: `BODY_TOO_LARGE` (413). */
+  maxBodyBytes: 16 * MIB,
+  /** Request line. Beyond: `URL_TOO_LONG` (414). */
+  maxUrlBytes: 8 * KIB,
+  /** All request headers. Beyond: 431. */
+  maxHeaderBytes: 16 * KIB,
+  /** Time for the headers of one request, against slow senders. */
+  headersTimeoutMs: 10_000,
+  /** Time for one whole request. */
+  requestTimeoutMs: 60_000,
+  /** Idle keep-alive connection. */
+  keepAliveTimeoutMs: 65_000,
+  /** A response nobody reads for this long is dropped. */
+  writeIdleTimeoutMs: 60_000,
+  /** Long-polls and SSE connections together. Beyond: `TOO_MANY_READERS` (503). */
+  maxLiveReaders: 20_000,
+  /** How long a long-poll waits for data. */
+  longPollTimeoutMs: 30_000,
+  /** An SSE connection is ended after this; the client resumes. */
+  sseRotateMs: 60_000,
+  /** A comment line that keeps proxies awake. */
+  sseHeartbeatMs: 15_000,
+  /** Unsent bytes of one SSE reader. Beyond: it is dropped and can resume from its last offset. */
+  maxSseBufferedBytes: 1 * MIB,
+  /** Time a drain waits for requests in flight before it cuts them. */
+  drainTimeoutMs: 10_000,
+  /** `Retry-After` on 503 and 507. */
+  retryAfterSeconds: 1,
+
+  // -- expiry ------------------------------------------------------------------------------
+  /** Pause between two rounds of the reaper. */
+  reaperIntervalMs: 1_000,
+  /** Streams the reaper deletes in one round at most. */
+  reaperDeletesPerRound: 100,
+  /** A wall clock that moved more than this against the monotonic one stops the reaper for a round. */
+  reaperClockJumpMs: 300_000,
+  /** The reaper slows to one stream a round when more than this share of all streams is due... */
+  reaperBulkFraction: 0.25,
+  /** ...and at least this many. */
+  reaperBulkMinimum: 1_000,
+} as const;
