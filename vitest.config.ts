@@ -1,0 +1,23 @@
+import { defineConfig } from 'vitest/config';
+
+// Packages import each other by name. The `x-source` export condition answers with `src/index.ts`,
+// so tests run from source and never against a stale build.
+const conditions = ['x-source', 'node', 'import', 'module', 'default'];
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: conditions } },
+  test: {
+    include: [
+      'packages/*/src/**/*.test.ts',
+      'packages/*/test/**/*.test.ts',
+      'scripts/**/*.test.ts',
+    ],
+    // Forks, because crash and server tests hold sockets and children of their own.
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 20_000,
+    hookTimeout: 20_000,
+    teardownTimeout: 10_000,
+  },
+});
