@@ -2,7 +2,8 @@
  * The catalogue of error codes. A code says what happened and is part of the public
  * contract (semver); its kind says what the caller does about it.
  *
- * Adding a code: one line here, with the kind that fits the caller's next step.
+ * Adding a code: one line here, with the kind that fits the caller's next step. That every
+ * value is an `ErrorKind` is checked where `HoldfastError` assigns it.
  */
 
 /** What the caller does: see the table in ARCHITECTURE.md, "Errors". */
@@ -34,6 +35,8 @@ export const ERROR_CODES = {
   UNSUPPORTED_ENCODING: 'invalid',
   METHOD_NOT_ALLOWED: 'invalid',
   HOST_NOT_ALLOWED: 'denied',
+  ORIGIN_NOT_ALLOWED: 'denied',
+  REQUEST_TIMEOUT: 'invalid',
 
   // missing
   STREAM_NOT_FOUND: 'missing',
@@ -86,6 +89,6 @@ export const ERROR_CODES = {
   // internal
   INVARIANT_VIOLATED: 'internal',
   INTERNAL_ERROR: 'internal',
-} as const satisfies Record<string, ErrorKind>;
+} as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

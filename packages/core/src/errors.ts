@@ -45,8 +45,9 @@ export function isHoldfastError(value: unknown): value is HoldfastError {
   return (
     value instanceof Error &&
     value.name === 'HoldfastError' &&
-    typeof (value as { code?: unknown }).code === 'string' &&
-    (value as { code: string }).code in ERROR_CODES
+    'code' in value &&
+    typeof value.code === 'string' &&
+    Object.hasOwn(ERROR_CODES, value.code)
   );
 }
 
@@ -63,5 +64,5 @@ export function assert(condition: unknown, message: string): asserts condition {
 export function systemErrorCode(value: unknown): string | undefined {
   if (!(value instanceof Error)) return undefined;
   const code = (value as { code?: unknown }).code;
-  return typeof code === 'string' && !(code in ERROR_CODES) ? code : undefined;
+  return typeof code === 'string' && !Object.hasOwn(ERROR_CODES, code) ? code : undefined;
 }

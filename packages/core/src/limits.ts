@@ -2,6 +2,9 @@
  * Every bound of Holdfast in one place: unit in the name, and what happens at it.
  * `limits.test.ts` proves the relations between them. Settings that an operator may tune
  * take their default from here.
+ *
+ * Products are written `(4 * KIB) as number`: declarations are emitted file by file, and only
+ * literals and assertions have a type there.
  */
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -9,35 +12,35 @@ const MIB = 1024 * KIB;
 export const LIMITS = {
   // -- log ---------------------------------------------------------------------------------
   /** Block of the disk: batches start on it, so that no acknowledged block is written twice. */
-  blockBytes: 4 * KIB,
+  blockBytes: (4 * KIB) as number,
   /** Sector that a power cut keeps or loses whole; the torn-or-rotten decision counts in it. */
   sectorBytes: 512,
   /** A segment is sealed once it has grown past this. Smaller: more files, earlier truncation. */
-  segmentTargetBytes: 64 * MIB,
+  segmentTargetBytes: (64 * MIB) as number,
   /** Zeros written ahead of the tail at a time. Larger: fewer metadata syncs, slower first start. */
-  preallocateBytes: 4 * MIB,
+  preallocateBytes: (4 * MIB) as number,
   /** One record's payload. Beyond: `RECORD_TOO_LARGE`. */
-  maxRecordBytes: 32 * MIB,
+  maxRecordBytes: (32 * MIB) as number,
   /** A batch stops taking records past this and is written; one larger record still fits alone. */
-  maxBatchBytes: 8 * MIB,
+  maxBatchBytes: (8 * MIB) as number,
   /** Bytes waiting for the disk. Beyond: `COMMIT_QUEUE_FULL` (503), nothing written. */
-  maxQueuedBytes: 128 * MIB,
+  maxQueuedBytes: (128 * MIB) as number,
   /** Free bytes kept on the disk: below it appends get `DISK_FULL` (507), deletes still run. */
-  diskReserveBytes: 64 * MIB,
+  diskReserveBytes: (64 * MIB) as number,
   /** Pause between looks at a full disk. */
   diskFullProbeMs: 500,
 
   // -- tables ------------------------------------------------------------------------------
   /** Payload of one table data block: the unit of one read. */
-  tableBlockBytes: 16 * KIB,
+  tableBlockBytes: (16 * KIB) as number,
   /** Longest row key. Longer: `RECORD_TOO_LARGE`. */
-  maxRowKeyBytes: 4 * KIB,
+  maxRowKeyBytes: (4 * KIB) as number,
   /** Longest row value. Longer values belong in an extent. */
-  maxRowValueBytes: 1 * MIB,
+  maxRowValueBytes: (1 * MIB) as number,
   /** Payload of one extent block: the unit of one checked read of stream bytes. */
-  extentBlockBytes: 64 * KIB,
+  extentBlockBytes: (64 * KIB) as number,
   /** Decoded blocks kept in memory, least recently used first out. */
-  blockCacheBytes: 64 * MIB,
+  blockCacheBytes: (64 * MIB) as number,
   /** Open tables of one size tier before they are merged. */
   tablesPerTier: 4,
   /** Files a manifest may name. Beyond: `INVARIANT_VIOLATED`; compaction keeps far below it. */
@@ -49,7 +52,7 @@ export const LIMITS = {
   /** Most shards a database may have; a power of two. */
   maxShardCount: 256,
   /** Log bytes since the last checkpoint that start the next one. Larger: longer replay. */
-  checkpointLogBytes: 64 * MIB,
+  checkpointLogBytes: (64 * MIB) as number,
   /** Operations of one atomic commit. Beyond: `RECORD_TOO_LARGE`. */
   maxTransactionOperations: 4096,
 
@@ -73,21 +76,21 @@ export const LIMITS = {
   /** Messages of one JSON append. Beyond: `BODY_TOO_LARGE`. */
   maxJsonMessages: 100_000,
   /** Body of one read response; a read gives at least one whole message. Larger: fewer requests, more memory. */
-  maxChunkBytes: 4 * MIB,
+  maxChunkBytes: (4 * MIB) as number,
   /** Bytes of a stream's newest appends kept in memory beyond the last checkpoint. */
-  tailCacheBytesPerStream: 256 * KIB,
+  tailCacheBytesPerStream: (256 * KIB) as number,
   /** The same over all streams, least recently used first out. */
-  tailCacheBytes: 64 * MIB,
+  tailCacheBytes: (64 * MIB) as number,
   /** Bytes read from disk at a time while a body is sent. */
-  readPieceBytes: 256 * KIB,
+  readPieceBytes: (256 * KIB) as number,
 
   // -- HTTP --------------------------------------------------------------------------------
   /** Request body. Beyond: `BODY_TOO_LARGE` (413). */
-  maxBodyBytes: 16 * MIB,
+  maxBodyBytes: (16 * MIB) as number,
   /** Request line. Beyond: `URL_TOO_LONG` (414). */
-  maxUrlBytes: 8 * KIB,
+  maxUrlBytes: (8 * KIB) as number,
   /** All request headers. Beyond: 431. */
-  maxHeaderBytes: 16 * KIB,
+  maxHeaderBytes: (16 * KIB) as number,
   /** Time for the headers of one request, against slow senders. */
   headersTimeoutMs: 10_000,
   /** Time for one whole request. */
@@ -105,11 +108,26 @@ export const LIMITS = {
   /** A comment line that keeps proxies awake. */
   sseHeartbeatMs: 15_000,
   /** Unsent bytes of one SSE reader. Beyond: it is dropped and can resume from its last offset. */
-  maxSseBufferedBytes: 1 * MIB,
+  maxSseBufferedBytes: (1 * MIB) as number,
   /** Time a drain waits for requests in flight before it cuts them. */
   drainTimeoutMs: 10_000,
+  /** Pause between two looks for connections past `headersTimeoutMs`: the two add up. */
+  connectionsCheckMs: 2_000,
+  /** Open connections of one listener; above `maxLiveReaders`. Beyond: not accepted. */
+  maxConnections: 30_000,
+  /** Streams of one page of the list route. Beyond: `INVALID_QUERY`. */
+  maxListedStreams: 1_000,
   /** `Retry-After` on 503 and 507. */
   retryAfterSeconds: 1,
+
+  // -- command line ------------------------------------------------------------------------
+  /** Lines that `stream append --lines` sends in one request. */
+  appendLines: 1_000,
+  /** Bytes of lines that it sends in one request; one longer line still goes alone. */
+  appendLinesBytes: (1 * MIB) as number,
+  /** First and longest pause of `stream tail` before it connects again. */
+  reconnectMs: 250,
+  maxReconnectMs: 10_000,
 
   // -- expiry ------------------------------------------------------------------------------
   /** Pause between two rounds of the reaper. */
