@@ -1,0 +1,48 @@
+/**
+ * Which `Host` names and web origins may call. On loopback a web page can reach the node
+ * through a DNS name that its owner points at 127.0.0.1 (DNS rebinding), and any page can send
+ * simple cross-origin writes: both are stopped by looking at what the browser says.
+ */
+import { isIPv4 } from 'node:net';
+
+/** True for addresses that only this machine can reach. */
+export function isLoopbackAddress(host: string): boolean {
+  const bare = host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;
+  const name = bare.toLowerCase();
+  if (name === 'localhost' || name.endsWith('.localhost') || name === '::1') return true;
+  if (name.startsWith('::ffff:')) return isLoopbackAddress(name.slice('::ffff:'.length));
+  return isIPv4(name) && name.startsWith('127.');
+}
+
+/** The name in a `Host` header without its port; `undefined` when it is not one. */
+export function hostName(header: string): string | undefined {
+  const match = /^(\[[0-9A-Fa-f:.]+\]|[^:/@\s[\]]+)(?::\d{1,5})?$/.exec(header);
+  return match?.[1]?.toLowerCase();
+}
+
+export class HostCheck {
+  readonly #names: ReadonlySet<string>;
+  readonly #loopbackOnly: boolean;
+  /** The last accepted header: nearly every request carries the same one. */
+  #lastAccepted: string | undefined;
+
+  /** @param loopbackOnly the listener is bound to loopback: other names are refused. */
+  constructor(allowedHosts: readonly string[], loopbackOnly: boolean) {
+    this.#names = new Set(allowedHosts.map((name) => name.toLowerCase()));
+    this.#loopbackOnly = loopbackOnly;
+  }
+
+  accepts(header: string): boolean {
+    if (header === this.#lastAccepted) return true;
+    const name = hostName(header);
+    if (name === undefined || !this.#acceptsName(name)) return false;
+    this.#lastAccepted = header;
+    return true;
+  }
+
+  #acceptsName(name: string): boolean {
+    if (this.#names.has(name)) return true;
+    if (this.#loopbackOnly) return isLoopbackAddress(name);
+    return this.#names.size === 0;
+  }
+}

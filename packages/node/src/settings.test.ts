@@ -1,0 +1,57 @@
+import { hasCode } from '@holdfast/core';
+import { describe, expect, it } from 'vitest';
+import { parseNodeSettings, type NodeSettingsInput } from './settings.ts';
+
+function refusal(input: unknown): string {
+  try {
+    parseNodeSettings(input as NodeSettingsInput);
+  } catch (error) {
+    if (hasCode(error, 'INVALID_SETTINGS')) return error.message;
+    throw error;
+  }
+  throw new Error('accepted');
+}
+
+describe('parseNodeSettings', () => {
+  it('fills in defaults and freezes the result', () => {
+    const settings = parseNodeSettings({ dir: './data' });
+    expect(settings).toMatchObject({ host: '127.0.0.1', port: 4437, basePath: '/v1/stream/' });
+    expect(Object.isFrozen(settings)).toBe(true);
+  });
+
+  it('takes undefined as not given', () => {
+    expect(parseNodeSettings({ memory: true, port: undefined }).port).toBe(4437);
+  });
+
+  it('refuses an unknown key and names the one that was meant', () => {
+    expect(refusal({ memory: true, prot: 1 })).toBe(
+      'unknown setting, did you mean port? setting=prot',
+    );
+    expect(refusal({ memory: true, compression: 1 })).toBe('unknown setting setting=compression');
+    expect(refusal(JSON.parse('{"memory":true,"__proto__":1}'))).toContain('unknown setting');
+  });
+
+  it('wants exactly one of dir and memory', () => {
+    expect(refusal({})).toContain('say where data lives');
+    expect(refusal({ dir: './data', memory: true })).toContain('cannot be combined');
+  });
+
+  it.each([
+    [{ memory: 'yes' }],
+    [{ memory: true, port: 65_536 }],
+    [{ memory: true, port: '80' }],
+    [{ memory: true, port: 1.5 }],
+    [{ memory: true, longPollTimeoutMs: 0 }],
+    [{ memory: true, shardCount: 3 }],
+    [{ memory: true, shardCount: 512 }],
+    [{ memory: true, basePath: '/v1/stream' }],
+    [{ memory: true, basePath: '//' }],
+    [{ memory: true, allowedHosts: 'localhost' }],
+    [{ memory: true, allowedOrigins: ['app.example'] }],
+    [{ memory: true, allowedOrigins: ['https://app.example/'] }],
+    [{ memory: true, host: '' }],
+    [{ dir: 'a\0b' }],
+  ])('refuses %j', (input) => {
+    expect(refusal(input)).toContain('setting=');
+  });
+});

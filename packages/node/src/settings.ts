@@ -1,0 +1,159 @@
+/**
+ * Settings of a node: plain data, checked once, frozen. Where a value comes from (flag,
+ * environment, default) is the business of whoever calls `parseNodeSettings`.
+ */
+import { HoldfastError, LIMITS } from '@holdfast/core';
+import { closestName } from './closest-name.ts';
+
+export interface NodeSettings {
+  /** Data directory; absent with `memory`. */
+  readonly dir: string | undefined;
+  /** Keep everything in memory: nothing survives the process. */
+  readonly memory: boolean;
+  /** Address to listen on. Anything but loopback needs `insecure`. */
+  readonly host: string;
+  /** TCP port; 0 picks a free one. */
+  readonly port: number;
+  /** Where streams live in the URL; starts and ends with a slash. */
+  readonly basePath: string;
+  /** Listen on public addresses although nothing checks who calls. */
+  readonly insecure: boolean;
+  /** `Host` names to accept. Empty: loopback names on loopback, every name elsewhere. */
+  readonly allowedHosts: readonly string[];
+  /** Origins of web pages that may call. Empty: pages served from loopback. */
+  readonly allowedOrigins: readonly string[];
+  /** Lower: more requests from idle readers. Higher: proxies may cut first. */
+  readonly longPollTimeoutMs: number;
+  /** Lower: more requests for a catch-up. Higher: more memory per reader. */
+  readonly maxChunkBytes: number;
+  /** Lower: large appends are refused. Higher: more memory per writer. */
+  readonly maxBodyBytes: number;
+  /** Lower: slow requests are cut at shutdown. Higher: shutdown may take as long. */
+  readonly drainTimeoutMs: number;
+  /** Shards of a new database; an existing one keeps its own. Absent: the default. */
+  readonly shardCount: number | undefined;
+}
+
+export type NodeSettingsInput = {
+  readonly [Key in keyof NodeSettings]?: NodeSettings[Key] | undefined;
+};
+
+export type SettingKind = 'text' | 'flag' | 'integer' | 'list';
+
+interface Rule {
+  readonly kind: SettingKind;
+  readonly fallback: string | boolean | number | readonly string[] | undefined;
+  readonly minimum?: number;
+  readonly maximum?: number;
+}
+
+const RULES: Record<keyof NodeSettings, Rule> = {
+  dir: { kind: 'text', fallback: undefined },
+  memory: { kind: 'flag', fallback: false },
+  host: { kind: 'text', fallback: '127.0.0.1' },
+  port: { kind: 'integer', fallback: 4437, minimum: 0, maximum: 65_535 },
+  basePath: { kind: 'text', fallback: '/v1/stream/' },
+  insecure: { kind: 'flag', fallback: false },
+  allowedHosts: { kind: 'list', fallback: [] },
+  allowedOrigins: { kind: 'list', fallback: [] },
+  longPollTimeoutMs: {
+    kind: 'integer',
+    fallback: LIMITS.longPollTimeoutMs,
+    minimum: 1,
+    maximum: 600_000,
+  },
+  maxChunkBytes: {
+    kind: 'integer',
+    fallback: LIMITS.maxChunkBytes,
+    minimum: 1,
+    maximum: 256 * 1024 * 1024,
+  },
+  maxBodyBytes: {
+    kind: 'integer',
+    fallback: LIMITS.maxBodyBytes,
+    minimum: 1,
+    // One append is one log record; its other fields need a little room too.
+    maximum: LIMITS.maxRecordBytes - 64 * 1024,
+  },
+  drainTimeoutMs: {
+    kind: 'integer',
+    fallback: LIMITS.drainTimeoutMs,
+    minimum: 0,
+    maximum: 600_000,
+  },
+  shardCount: { kind: 'integer', fallback: undefined, minimum: 1, maximum: LIMITS.maxShardCount },
+};
+
+/** What each setting is made of, for those who read it from text. */
+export const SETTING_KINDS: Readonly<Record<keyof NodeSettings, SettingKind>> = Object.freeze(
+  Object.fromEntries(Object.entries(RULES).map(([key, rule]) => [key, rule.kind])),
+) as Record<keyof NodeSettings, SettingKind>;
+
+/** @throws `INVALID_SETTINGS`, naming the setting and what would be right. */
+export function parseNodeSettings(input: NodeSettingsInput): NodeSettings {
+  for (const key of Object.keys(input)) {
+    if (!Object.hasOwn(RULES, key)) {
+      const near = closestName(key, Object.keys(RULES));
+      throw invalid(`unknown setting${near === undefined ? '' : `, did you mean ${near}?`}`, key);
+    }
+  }
+  const settings: Record<string, unknown> = {};
+  for (const [key, rule] of Object.entries(RULES)) {
+    const given = input[key as keyof NodeSettings];
+    settings[key] = given === undefined ? rule.fallback : checked(key, rule, given);
+  }
+  const parsed = settings as unknown as NodeSettings;
+  checkTogether(parsed);
+  return Object.freeze(parsed);
+}
+
+function checked(key: string, rule: Rule, value: unknown): unknown {
+  switch (rule.kind) {
+    case 'text':
+      if (typeof value !== 'string' || value === '') throw invalid('must be a text', key);
+      if (value.includes('\0')) throw invalid('must not contain a zero byte', key);
+      return value;
+    case 'flag':
+      if (typeof value !== 'boolean') throw invalid('must be true or false', key);
+      return value;
+    case 'integer': {
+      const { minimum = 0, maximum = Number.MAX_SAFE_INTEGER } = rule;
+      if (!Number.isInteger(value) || (value as number) < minimum || (value as number) > maximum) {
+        throw invalid(`must be a whole number from ${minimum} to ${maximum}`, key);
+      }
+      return value;
+    }
+    case 'list':
+      if (!Array.isArray(value) || value.some((item) => typeof item !== 'string' || item === '')) {
+        throw invalid('must be a list of texts', key);
+      }
+      return Object.freeze([...(value as string[])]);
+  }
+}
+
+function checkTogether(settings: NodeSettings): void {
+  if (settings.memory && settings.dir !== undefined) {
+    throw invalid('cannot be combined with memory: data is kept in one or the other', 'dir');
+  }
+  if (!settings.memory && settings.dir === undefined) {
+    throw invalid('is missing: say where data lives, or set memory to true', 'dir');
+  }
+  if (!/^\/(?:[A-Za-z0-9._~-]+\/)*$/.test(settings.basePath)) {
+    throw invalid('must start and end with a slash and hold plain segments', 'basePath');
+  }
+  const { shardCount } = settings;
+  if (shardCount !== undefined && (shardCount & (shardCount - 1)) !== 0) {
+    throw invalid('must be a power of two', 'shardCount');
+  }
+  for (const origin of settings.allowedOrigins) {
+    if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
+      throw invalid('must hold origins like https://app.example', 'allowedOrigins');
+    }
+  }
+}
+
+function invalid(message: string, setting: string): HoldfastError {
+  return new HoldfastError('INVALID_SETTINGS', `${message} setting=${setting}`, {
+    details: { setting },
+  });
+}
