@@ -53,6 +53,18 @@ export const LIMITS = {
   maxShardCount: 256,
   /** Log bytes since the last checkpoint that start the next one. Larger: longer replay. */
   checkpointLogBytes: (64 * MIB) as number,
+  /** Log bytes since the last checkpoint beyond which commits wait: `COMMIT_QUEUE_FULL` (503). */
+  maxUncheckpointedBytes: (512 * MIB) as number,
+  /** Pause before a checkpoint that met a full disk is tried again. */
+  checkpointRetryMs: 1_000,
+  /** A replaced extent file stays open this long for readers that started before. */
+  retiredFileGraceMs: 300_000,
+  /** An extent file with less than this share of live bytes is rewritten. */
+  extentRewriteFraction: 0.5,
+  /** Extent files of a database above which the smallest are merged. */
+  maxExtentFiles: 64,
+  /** Live bytes copied by one rewrite; bounds the memory it takes. */
+  extentRewriteBytes: (32 * MIB) as number,
   /** Operations of one atomic commit. Beyond: `RECORD_TOO_LARGE`. */
   maxTransactionOperations: 4096,
 

@@ -18,9 +18,16 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { HoldfastError, systemErrorCode } from './errors.ts';
 import type { DirectoryLock } from './file-system.ts';
+import { systemError } from './system-error.ts';
 
 /** The name of the file beside the data; not data. */
 export const LOCK_FILE_NAME = 'LOCK';
+
+/**
+ * All of `sun_path`. Node.js 20 fills shorter abstract names up with zeros, Node.js 24 does
+ * not: only a name of full length is the same lock under both.
+ */
+const SOCKET_NAME_BYTES = 108;
 
 interface LockHolder {
   readonly pid: number;
@@ -35,7 +42,7 @@ const heldHere = new Set<string>();
 export async function lockNodeDirectory(path: string): Promise<DirectoryLock> {
   const stat = await fs.stat(path, { bigint: true });
   if (!stat.isDirectory()) {
-    throw Object.assign(new Error(`ENOTDIR: lock path=${path}`), { code: 'ENOTDIR' });
+    throw systemError('ENOTDIR', 'lock', path);
   }
   const key = `${stat.dev}-${stat.ino}`;
   if (heldHere.has(key)) throw locked(path, process.pid);
@@ -66,10 +73,12 @@ function releaseOnce(release: Release, key: string): DirectoryLock {
 }
 
 async function holdSocket(path: string, key: string, file: string): Promise<Release> {
-  const server = await listen(`\0holdfast-${key}`).catch(async (error: unknown) => {
-    if (systemErrorCode(error) !== 'EADDRINUSE') throw error;
-    throw locked(path, (await readHolder(file))?.pid);
-  });
+  const server = await listen(`\0holdfast-${key}`.padEnd(SOCKET_NAME_BYTES, '\0')).catch(
+    async (error: unknown) => {
+      if (systemErrorCode(error) !== 'EADDRINUSE') throw error;
+      throw locked(path, (await readHolder(file))?.pid);
+    },
+  );
   // Only people read it (I3). Replaced by rename: a reader never sees half of it.
   await writeHolder(file, await thisHolder()).catch(() => undefined);
   return async () => {
