@@ -1,0 +1,54 @@
+/**
+ * The shell blocks of a document, for the test that runs them and for tidy, which wants each tagged.
+ *
+ * | info string               | meaning                                          |
+ * | ------------------------- | ------------------------------------------------ |
+ * | `sh run`                  | run in a clean copy; it must exit 0              |
+ * | `sh run background`       | started, left running for the blocks that follow |
+ * | `sh not-run: <reason>`    | shown only, because ...                          |
+ */
+export type CommandTag =
+  | { readonly kind: 'run'; readonly background: boolean }
+  | { readonly kind: 'not-run'; readonly reason: string }
+  | { readonly kind: 'untagged' };
+
+export interface CommandBlock {
+  /** Line of the opening fence, counted from 1. */
+  readonly line: number;
+  readonly tag: CommandTag;
+  readonly text: string;
+}
+
+const FENCE = /^ {0,3}(`{3,}|~{3,})\s*(.*)$/;
+
+export function commandBlocks(markdown: string): CommandBlock[] {
+  const blocks: CommandBlock[] = [];
+  const lines = markdown.split('\n');
+  for (let index = 0; index < lines.length; index++) {
+    const open = FENCE.exec(lines[index] ?? '');
+    if (open === null) continue;
+    const [, fence = '', info = ''] = open;
+    const body: string[] = [];
+    const line = index + 1;
+    while (++index < lines.length && !closes(lines[index] ?? '', fence)) {
+      body.push(lines[index] ?? '');
+    }
+    const [language = '', ...rest] = info.trim().split(/\s+/);
+    if (!['sh', 'bash', 'shell', 'console'].includes(language)) continue;
+    blocks.push({ line, tag: parseTag(rest.join(' ')), text: body.join('\n') });
+  }
+  return blocks;
+}
+
+function closes(line: string, fence: string): boolean {
+  const trimmed = line.trim();
+  return trimmed.startsWith(fence) && /^(`+|~+)$/.test(trimmed);
+}
+
+function parseTag(text: string): CommandTag {
+  if (text === 'run' || text === 'run background') {
+    return { kind: 'run', background: text !== 'run' };
+  }
+  const reason = /^not-run: (.+)$/.exec(text)?.[1];
+  return reason === undefined ? { kind: 'untagged' } : { kind: 'not-run', reason };
+}
