@@ -43,6 +43,20 @@ export const LIMITS = {
   blockCacheBytes: (64 * MIB) as number,
   /** Open tables of one size tier before they are merged. */
   tablesPerTier: 4,
+  /** Rows that share one filter block and one index block. Larger: fewer, bigger reads for one get. */
+  tableGroupRows: 8_192,
+  /** Table bytes gathered before they are written; background work gives way in between. */
+  tableWriteBytes: 128 * KIB,
+  /** A scan reads ahead up to this much. Larger: fewer reads, more memory per open scan. */
+  scanReadBytes: 256 * KIB,
+  /** One disk read or write of an extent file, and of a verify, at most. */
+  fileReadBytes: 1 * MIB,
+  /** Tables up to this size form the smallest tier. */
+  smallestTierBytes: 1 * MIB,
+  /** Bytes a second a background merge may write. Smaller: calmer disk, more tables to read. */
+  compactionBytesPerSecond: (64 * MIB) as number,
+  /** Size of a manifest. Beyond: `INVARIANT_VIOLATED` when written, `FORMAT_INVALID` when read. */
+  maxManifestBytes: 64 * MIB,
   /** Files a manifest may name. Beyond: `INVARIANT_VIOLATED`; compaction keeps far below it. */
   maxManifestFiles: 65_536,
 

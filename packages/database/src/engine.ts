@@ -25,7 +25,7 @@
  *    one turn, and a checkpoint cuts every shard at one LSN.
  */
 import type { HoldfastError, Lsn, ShardId } from '@holdfast/core';
-import type { KeyRange, Row } from '@holdfast/tables';
+import type { ExtentRef, KeyRange, Row } from '@holdfast/tables';
 
 /** One absolute effect. Engines extend it with their fields. */
 export interface Operation {
@@ -38,6 +38,8 @@ export interface Engine<Op extends Operation = Operation> {
   readonly name: string;
   /** The record types this engine owns. */
   readonly recordTypes: readonly number[];
+  /** Called once, before anything else. */
+  attach(host: EngineHost): void;
   /** The payload as consecutive parts; copied before the commit returns. */
   encode(operation: Op): readonly Uint8Array[];
   /** @param payload may be kept: its memory is not reused. */
@@ -53,15 +55,15 @@ export interface Engine<Op extends Operation = Operation> {
   /** What the last `collect` of this shard wrote is on disk: memory it used may go. */
   checkpointed(shard: Shard): void;
   /** These extents now live elsewhere: their rows were rewritten, cached refs are stale. */
-  extentsMoved(shard: Shard, owners: readonly Buffer[]): void;
+  extentsMoved(shard: Shard, moves: readonly MovedExtent[]): void;
+  /** The identity whose hash places this row's shard; `undefined` when its owner is gone. */
+  identityOf(key: Buffer): string | undefined;
 }
 
-/** Where a run of bytes rests. Fixed size when encoded: see `extent-ref.ts` of the tables. */
-export interface ExtentRef {
-  readonly fileId: number;
-  /** Position in the payload space of the file, bytes. */
-  readonly position: number;
-  readonly length: number;
+/** The extent whose row is `owner` rests at `to` now. */
+export interface MovedExtent {
+  readonly owner: Buffer;
+  readonly to: ExtentRef;
 }
 
 /** Read access to one shard's rows and extents. */
@@ -106,6 +108,8 @@ export interface CommitOptions {
 /** What an engine sees of the database. */
 export interface EngineHost {
   readonly shardCount: number;
+  /** The database was closed in good order before: what was kept in memory only is in the rows. */
+  readonly cleanStart: boolean;
   /** Stable hash of an identity; see FORMAT.md, "Layout". */
   shardOf(identity: string): ShardId;
   shard(id: ShardId): Shard;

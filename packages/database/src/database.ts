@@ -1,0 +1,334 @@
+/**
+ * The database: engines over one log. It owns the commit path, the checkpoints and what
+ * follows a failure; what it is made of is put together by `openDatabase`.
+ *
+ * Invariants
+ * 1. State moves `open` -> `failed` or `closed`, never back. `full` is the log's, and passes.
+ * 2. A failure that space cannot mend stops every commit at once (fail-stop); reads of what is
+ *    durable go on until close.
+ * 3. Checkpoints with the truncation after them run one at a time; merging runs beside them.
+ */
+import {
+  assert,
+  type Clock,
+  HoldfastError,
+  isHoldfastError,
+  LIMITS,
+  type Logger,
+  type Lsn,
+  type ShardId,
+  systemErrorCode,
+  type Timer,
+} from '@holdfast/core';
+import type { Log, LogStats, RecoveryReport } from '@holdfast/log';
+import type { Checkpointer } from './checkpointer.ts';
+import { CommitPath, nodeFailed } from './commit-path.ts';
+import type { DatabaseShard } from './database-shard.ts';
+import type { CommitOptions, EngineHost, Operation, OperationSink, Shard } from './engine.ts';
+import type { EngineRegistry } from './engine-registry.ts';
+import type { ManifestKeeper } from './manifest-keeper.ts';
+import { placeInShard } from './shard-placement.ts';
+import { isSpaceError } from './space-error.ts';
+import type { StateProblem } from './state-verify.ts';
+import type { TableMerger } from './table-merger.ts';
+
+export type DatabaseState = 'open' | 'full' | 'failed' | 'closed';
+
+export interface DatabaseStats {
+  readonly state: DatabaseState;
+  readonly appliedLsn: Lsn;
+  readonly checkpointLsn: Lsn;
+  readonly checkpoints: number;
+  readonly tables: number;
+  readonly extentFiles: number;
+  readonly logBytes: number;
+  readonly log: LogStats;
+}
+
+/** Everything a database is made of; ownership passes to it. */
+export interface DatabaseParts {
+  readonly dir: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly log: Log;
+  readonly registry: EngineRegistry;
+  readonly shards: readonly DatabaseShard[];
+  readonly manifest: ManifestKeeper;
+  readonly cleanStart: boolean;
+  readonly checkpointLogBytes: number;
+  readonly verifyState: () => Promise<StateProblem[]>;
+  /** Gives up a merge under way. */
+  readonly stopMerging: () => Promise<void>;
+  /** Closes files and gives the directory back. */
+  readonly release: () => Promise<void>;
+}
+
+/** Built once the database can be referred to. */
+export interface Maintenance {
+  readonly checkpointer: Checkpointer;
+  readonly merger: TableMerger;
+}
+
+export class Database implements EngineHost, AsyncDisposable {
+  readonly cleanStart: boolean;
+  readonly shardCount: number;
+  readonly #parts: DatabaseParts;
+  readonly #path: CommitPath;
+  #maintenance: Maintenance | undefined;
+  #failure: HoldfastError | undefined;
+  #closing: Promise<void> | undefined;
+  #onFailed: ((error: HoldfastError) => void)[] = [];
+  #round: Promise<void> | undefined;
+  #merging: Promise<void> | undefined;
+  #retry: Timer | undefined;
+  #bytesAtCut: number;
+  #checkpoints = 0;
+
+  constructor(parts: DatabaseParts, appliedLsn: Lsn) {
+    this.#parts = parts;
+    this.cleanStart = parts.cleanStart;
+    this.shardCount = parts.shards.length;
+    this.#bytesAtCut = parts.log.stats().writtenBytes;
+    this.#path = new CommitPath(parts.log, parts.registry, appliedLsn, {
+      applied: (operation) => this.#touched(operation.shard),
+      settled: () => this.#settled(),
+      failed: (error) => this.#failed(error),
+    });
+  }
+
+  get state(): DatabaseState {
+    if (this.#closing !== undefined) return 'closed';
+    if (this.#failure !== undefined) return 'failed';
+    return this.#parts.log.state === 'full' ? 'full' : 'open';
+  }
+
+  get appliedLsn(): Lsn {
+    return this.#path.appliedLsn;
+  }
+
+  /** What opening found in the log. */
+  get recovery(): RecoveryReport {
+    return this.#parts.log.recovery;
+  }
+
+  shardOf(identity: string): ShardId {
+    return placeInShard(identity, this.shardCount);
+  }
+
+  shard(id: ShardId): Shard {
+    const shard = this.#parts.shards[id];
+    assert(shard !== undefined, `no such shard id=${id}`);
+    return shard;
+  }
+
+  commit(operations: readonly Operation[], sink: OperationSink, options?: CommitOptions): void {
+    if (this.#closing !== undefined) throw new HoldfastError('CLOSED', 'database is closed');
+    if (this.#uncheckpointedBytes() > LIMITS.maxUncheckpointedBytes) {
+      this.#scheduleMaintenance();
+      throw new HoldfastError('COMMIT_QUEUE_FULL', 'checkpoints are behind, try again');
+    }
+    try {
+      this.#path.commit(operations, sink, options);
+    } catch (error) {
+      if (isHoldfastError(error) && error.code === 'DISK_FULL') this.#makeRoom();
+      throw error;
+    }
+  }
+
+  /** Called once, with the first failure that stops the database; at once if there was one. */
+  onFailed(listener: (error: HoldfastError) => void): void {
+    if (this.#failure !== undefined) listener(this.#failure);
+    else this.#onFailed.push(listener);
+  }
+
+  /** Applies one record of the log while opening. */
+  replay(operations: readonly Operation[], lsn: Lsn): void {
+    for (const operation of operations) {
+      const applied = this.#parts.manifest.current.shards[operation.shard]?.appliedLsn;
+      assert(applied !== undefined, `record names no shard shard=${operation.shard}`);
+      if (lsn > applied) this.#path.apply(operation, lsn);
+    }
+  }
+
+  /** The database can be written from now on. */
+  start(maintenance: Maintenance): void {
+    this.#maintenance = maintenance;
+    if (this.#parts.log.totalBytes() > this.#parts.checkpointLogBytes) this.#scheduleMaintenance();
+  }
+
+  /** Writes a checkpoint and lets the log go where it may. Merging follows by itself. */
+  async checkpoint(): Promise<void> {
+    this.#assertUsable();
+    await this.#maintain();
+  }
+
+  /** Resolves once no tables are due to be merged. */
+  async compact(): Promise<void> {
+    this.#assertUsable();
+    await this.#merge();
+  }
+
+  /** Re-reads every byte of log and state. Empty when everything is whole. */
+  async verify(): Promise<StateProblem[]> {
+    const log = await this.#parts.log.verify();
+    return [...log.problems, ...(await this.#parts.verifyState())];
+  }
+
+  stats(): DatabaseStats {
+    const manifest = this.#parts.manifest.current;
+    return {
+      state: this.state,
+      appliedLsn: this.#path.appliedLsn,
+      checkpointLsn: manifest.shards.reduce(
+        (least, shard) => (shard.appliedLsn < least ? shard.appliedLsn : least),
+        this.#path.appliedLsn,
+      ),
+      checkpoints: this.#checkpoints,
+      tables: manifest.shards.reduce((sum, shard) => sum + shard.tables.length, 0),
+      extentFiles: manifest.extentFiles.length,
+      logBytes: this.#parts.log.totalBytes(),
+      log: this.#parts.log.stats(),
+    };
+  }
+
+  /** Makes everything durable, writes a last checkpoint, gives the directory back. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#retry?.cancel();
+    await this.#round?.catch(() => undefined);
+    await this.#parts.stopMerging();
+    await this.#merging?.catch(() => undefined);
+    try {
+      if (this.#failure === undefined && this.#maintenance !== undefined) {
+        await this.#parts.log.sync();
+        await this.#lastCheckpoint(this.#maintenance);
+      }
+      await this.#parts.log.close();
+    } finally {
+      await this.#parts.release();
+    }
+  }
+
+  /** Without space for it the log still has everything: closing must not fail over it. */
+  async #lastCheckpoint(maintenance: Maintenance): Promise<void> {
+    try {
+      await maintenance.checkpointer.run({ all: true, clean: true });
+      await this.#parts.log.truncateBefore();
+    } catch (error) {
+      if (!isSpaceError(systemErrorCode(error))) throw error;
+      this.#parts.logger.warn('database.lastCheckpointSkipped', {});
+    }
+  }
+
+  #touched(id: ShardId): void {
+    const shard = this.#parts.shards[id];
+    assert(shard !== undefined, `no such shard id=${id}`);
+    shard.dirty = true;
+  }
+
+  #settled(): void {
+    for (const engine of this.#parts.registry.engines) engine.settled();
+    if (this.#uncheckpointedBytes() >= this.#parts.checkpointLogBytes) this.#scheduleMaintenance();
+  }
+
+  #uncheckpointedBytes(): number {
+    return this.#parts.log.stats().writtenBytes - this.#bytesAtCut;
+  }
+
+  #scheduleMaintenance(): void {
+    if (this.#round !== undefined || this.#retry !== undefined) return;
+    if (this.#maintenance === undefined || this.#closing !== undefined) return;
+    this.#maintain().catch(() => undefined); // #maintain has told whom it concerns
+  }
+
+  /** Deletes may have freed log and extents that only a checkpoint gives back to the disk. */
+  #makeRoom(): void {
+    if (this.#round === undefined) this.#maintainLater();
+  }
+
+  #maintainLater(): void {
+    this.#retry ??= this.#parts.clock.after(LIMITS.checkpointRetryMs, () => {
+      this.#retry = undefined;
+      this.#scheduleMaintenance();
+    });
+  }
+
+  #maintain(): Promise<void> {
+    this.#round ??= this.#runRound().finally(() => {
+      this.#round = undefined;
+    });
+    return this.#round;
+  }
+
+  async #runRound(): Promise<void> {
+    const maintenance = this.#maintenance;
+    assert(maintenance !== undefined, 'maintenance before the database was opened');
+    try {
+      await this.#nextTurn();
+      const bytes = this.#parts.log.stats().writtenBytes;
+      await maintenance.checkpointer.run();
+      this.#bytesAtCut = bytes;
+      this.#checkpoints++;
+      await this.#parts.log.truncateBefore();
+    } catch (error) {
+      if (isSpaceError(systemErrorCode(error))) {
+        this.#parts.logger.warn('database.checkpointPostponed', { code: systemErrorCode(error) });
+        this.#maintainLater();
+      } else {
+        this.#path.fail(asFailure(error));
+      }
+      throw error;
+    }
+    this.#merge().catch(() => undefined); // #merge has told whom it concerns
+  }
+
+  #merge(): Promise<void> {
+    this.#merging ??= this.#runMerge().finally(() => {
+      this.#merging = undefined;
+    });
+    return this.#merging;
+  }
+
+  async #runMerge(): Promise<void> {
+    try {
+      await this.#maintenance?.merger.run();
+    } catch (error) {
+      if (this.#closing === undefined) this.#path.fail(asFailure(error));
+      throw error;
+    }
+  }
+
+  /** A round starts between batches, never within one. */
+  #nextTurn(): Promise<void> {
+    return new Promise((resolve) => this.#parts.clock.immediate(resolve));
+  }
+
+  #failed(error: HoldfastError): void {
+    this.#failure = error;
+    this.#parts.logger.error('database.failed', { code: error.code, message: error.message });
+    const listeners = this.#onFailed;
+    this.#onFailed = [];
+    for (const listener of listeners) listener(error);
+  }
+
+  #assertUsable(): void {
+    if (this.#closing !== undefined) throw new HoldfastError('CLOSED', 'database is closed');
+    if (this.#failure !== undefined) throw nodeFailed(this.#failure);
+  }
+}
+
+function asFailure(error: unknown): HoldfastError {
+  if (isHoldfastError(error)) return error;
+  return new HoldfastError('STORAGE_UNAVAILABLE', 'a checkpoint could not be written', {
+    effect: 'unknown',
+    cause: error,
+  });
+}

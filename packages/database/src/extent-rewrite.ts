@@ -1,0 +1,140 @@
+/**
+ * Reclaims space: copies the live extents of sparse or small extent files into one new file.
+ * The copy is made before a collect; within the collecting turn the owners' rows move to it;
+ * the same manifest edit that names those rows drops the old files.
+ *
+ * Invariants
+ * 1. A row moves only if nothing changed it since its bytes were copied: every change of that
+ *    time is still in the memtable, where `moveOwners` looks.
+ * 2. One rewrite copies at most `extentRewriteBytes`, so memory stays bounded.
+ */
+import { LIMITS, type Logger, type ShardId, systemErrorCode } from '@holdfast/core';
+import {
+  decodeExtentRef,
+  EXTENT_REF_BYTES,
+  encodeExtentRef,
+  type ExtentFileInfo,
+  type ExtentRef,
+} from '@holdfast/tables';
+import type { DatabaseShard } from './database-shard.ts';
+import type { MovedExtent } from './engine.ts';
+import type { EngineRegistry } from './engine-registry.ts';
+import type { ExtentStore, LiveExtentFile } from './extent-store.ts';
+import type { ManifestKeeper } from './manifest-keeper.ts';
+import { placeInShard } from './shard-placement.ts';
+import { isSpaceError } from './space-error.ts';
+
+interface Move {
+  readonly shard: DatabaseShard;
+  readonly owner: Buffer;
+  readonly value: Buffer;
+  readonly to: ExtentRef;
+}
+
+export interface Rewrite {
+  readonly info: ExtentFileInfo;
+  readonly shard: ShardId;
+  /** Files that hold nothing else alive. */
+  readonly replaces: ReadonlySet<number>;
+  readonly moves: readonly Move[];
+  /** Bytes of the new file that rows point at; set by `moveOwners`. */
+  liveBytes: number;
+}
+
+interface State {
+  readonly shards: readonly DatabaseShard[];
+  readonly extents: ExtentStore;
+  readonly manifest: ManifestKeeper;
+  readonly registry: EngineRegistry;
+}
+
+/** Copies what is worth copying now; `undefined` when nothing is. */
+export async function rewriteExtents(
+  components: { readonly logger: Logger },
+  state: State,
+): Promise<Rewrite | undefined> {
+  const candidates = chooseFiles(state.manifest.current.extentFiles);
+  if (candidates.length === 0) return undefined;
+  const writer = state.extents.newWriter();
+  const moves: Move[] = [];
+  for (const candidate of candidates) {
+    const file = state.extents.file(candidate.fileId);
+    if (file === undefined) continue;
+    for await (const { owner, ref } of file.directory()) {
+      const shard = shardOfOwner(state, owner);
+      const value = await shard?.get(owner);
+      if (shard === undefined || value === undefined || !pointsAt(value, ref)) continue;
+      const to = writer.add(owner, await state.extents.read(ref, 0, ref.length));
+      moves.push({ shard, owner, value, to });
+    }
+  }
+  const replaces = new Set<number>(candidates.map((file) => file.fileId));
+  const shard = (candidates[0]?.shard ?? 0) as ShardId;
+  let info: ExtentFileInfo;
+  try {
+    info = await state.extents.writeFile(writer, writer.fileId);
+  } catch (error) {
+    state.extents.abandon(writer.fileId);
+    if (isSpaceError(systemErrorCode(error))) return undefined;
+    throw error;
+  }
+  components.logger.debug('database.extentsRewritten', {
+    files: replaces.size,
+    bytes: writer.payloadBytes,
+  });
+  return { info, shard, replaces, moves, liveBytes: 0 };
+}
+
+/** Within the collecting turn, after the engines collected. */
+export function moveOwners(rewrite: Rewrite, state: State): void {
+  const moved = new Map<DatabaseShard, MovedExtent[]>();
+  for (const { shard, owner, value, to } of rewrite.moves) {
+    if (shard.recentRow(owner) !== undefined) continue;
+    shard.put(owner, Buffer.concat([encodeExtentRef(to), value.subarray(EXTENT_REF_BYTES)]));
+    rewrite.liveBytes += to.length;
+    const moves = moved.get(shard);
+    if (moves === undefined) moved.set(shard, [{ owner, to }]);
+    else moves.push({ owner, to });
+  }
+  for (const [shard, moves] of moved) {
+    for (const engine of state.registry.engines) engine.extentsMoved(shard, moves);
+  }
+}
+
+/** Sparse files first; then, when there are too many, the smallest. */
+function chooseFiles(files: readonly LiveExtentFile[]): LiveExtentFile[] {
+  const sparse = files.filter(
+    (file) => file.liveBytes < file.payloadBytes * LIMITS.extentRewriteFraction,
+  );
+  const bySize = [...files].sort((a, b) => a.liveBytes - b.liveBytes);
+  const surplus = files.length - LIMITS.maxExtentFiles;
+  const wanted = surplus > 0 ? [...sparse, ...bySize.slice(0, surplus + 8)] : sparse;
+  const chosen: LiveExtentFile[] = [];
+  let bytes = 0;
+  for (const file of new Set(wanted)) {
+    if (chosen.length > 0 && bytes + file.liveBytes > LIMITS.extentRewriteBytes) continue;
+    if (file.liveBytes > LIMITS.extentRewriteBytes) continue;
+    chosen.push(file);
+    bytes += file.liveBytes;
+  }
+  const worthIt = chosen.length > 1 || sparse.includes(chosen[0] as LiveExtentFile);
+  return worthIt ? chosen : [];
+}
+
+function shardOfOwner(state: State, owner: Buffer): DatabaseShard | undefined {
+  for (const engine of state.registry.engines) {
+    const identity = engine.identityOf(owner);
+    if (identity !== undefined) return state.shards[placeInShard(identity, state.shards.length)];
+  }
+  return undefined;
+}
+
+function pointsAt(value: Buffer, ref: ExtentRef): boolean {
+  if (value.length < EXTENT_REF_BYTES) return false;
+  const current = decodeExtentRef(value);
+  return (
+    current.fileId === ref.fileId &&
+    current.position === ref.position &&
+    current.length === ref.length
+  );
+}

@@ -1,0 +1,47 @@
+/**
+ * The one place that changes the manifest. Edits run one after the other; each is a
+ * function of the manifest before it.
+ */
+import type { Clock, FileId } from '@holdfast/core';
+import type { Manifest, ManifestStore } from '@holdfast/tables';
+
+export class ManifestKeeper {
+  readonly #store: ManifestStore;
+  readonly #clock: Clock;
+  #current: Manifest;
+  #nextFileId: number;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(store: ManifestStore, current: Manifest, clock: Clock) {
+    this.#store = store;
+    this.#current = current;
+    this.#clock = clock;
+    this.#nextFileId = current.nextFileId;
+  }
+
+  get current(): Manifest {
+    return this.#current;
+  }
+
+  /** A file number nobody had before. */
+  claimFileId(): FileId {
+    return this.#nextFileId++ as FileId;
+  }
+
+  /** Resolves once the changed manifest is durable. A rejection leaves the old one current. */
+  edit(change: (current: Manifest) => Manifest): Promise<Manifest> {
+    const edited = this.#last.then(async () => {
+      const next: Manifest = {
+        ...change(this.#current),
+        generation: this.#current.generation + 1,
+        nextFileId: this.#nextFileId,
+        writtenAtMs: this.#clock.now(),
+      };
+      await this.#store.commit(next);
+      this.#current = next;
+      return next;
+    });
+    this.#last = edited.catch(() => undefined);
+    return edited;
+  }
+}

@@ -1,0 +1,347 @@
+/**
+ * Opens a database: lock, layout, manifest, tables, engines, log, replay. Creates it when
+ * the directory is empty.
+ *
+ * Invariants
+ * 1. Nothing is changed before the lock is held and the layout and manifest were understood.
+ * 2. A new directory gets its layout last: one without a layout that holds a log or more than
+ *    a first manifest is a damaged database, not a new one.
+ * 3. Files that no manifest names are leftovers of an unfinished checkpoint or merge; they are
+ *    removed only after everything the manifest names was opened.
+ */
+import {
+  BlockCodec,
+  type Clock,
+  type DirectoryLock,
+  type FileSystem,
+  HoldfastError,
+  LIMITS,
+  type Logger,
+  type Lsn,
+  type Random,
+  type ShardId,
+  SILENT,
+} from '@holdfast/core';
+import { type Log, openLog } from '@holdfast/log';
+import {
+  BlockCache,
+  type Compactor,
+  InlineCompactor,
+  type Manifest,
+  ManifestStore,
+  parseExtentFileName,
+  parseTableFileName,
+  Table,
+  tableFileName,
+} from '@holdfast/tables';
+import { Checkpointer } from './checkpointer.ts';
+import { Database } from './database.ts';
+import { DatabaseShard } from './database-shard.ts';
+import type { Engine } from './engine.ts';
+import { EngineRegistry } from './engine-registry.ts';
+import { ExtentStore } from './extent-store.ts';
+import { assertShardCount, type Layout, readLayout, settleLayout, writeLayout } from './layout.ts';
+import { ManifestKeeper } from './manifest-keeper.ts';
+import { verifyState } from './state-verify.ts';
+import { TableMerger } from './table-merger.ts';
+
+export interface DatabaseComponents {
+  readonly fileSystem: FileSystem;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: Logger;
+  /** Merges tables; default: in this thread. */
+  readonly compactor?: Compactor;
+}
+
+export interface DatabaseSettings {
+  readonly dir: string;
+  /** For a new database; an existing one must have been created with it, if given. */
+  readonly shardCount?: number;
+  /** Log bytes between checkpoints. Smaller: quicker start, more writing. */
+  readonly checkpointLogBytes?: number;
+  readonly segmentTargetBytes?: number;
+  readonly preallocateBytes?: number;
+  readonly diskReserveBytes?: number;
+  readonly blockCacheBytes?: number;
+}
+
+export async function openDatabase(
+  components: DatabaseComponents,
+  settings: DatabaseSettings,
+  engines: readonly Engine[],
+): Promise<Database> {
+  if (settings.shardCount !== undefined) assertShardCount(settings.shardCount);
+  await components.fileSystem.makeDirectory(settings.dir);
+  const lock = await components.fileSystem.lockDirectory(settings.dir);
+  const opening = new Opening(components, settings, engines, lock);
+  try {
+    return await opening.run();
+  } catch (error) {
+    await opening.abandon();
+    throw error;
+  }
+}
+
+/** The steps of opening, with what has to be given back when one of them fails. */
+class Opening {
+  readonly #components: Required<DatabaseComponents>;
+  readonly #settings: DatabaseSettings;
+  readonly #registry: EngineRegistry;
+  readonly #lock: DirectoryLock;
+  readonly #cache: BlockCache;
+  #log: Log | undefined;
+  #extents: ExtentStore | undefined;
+  #shards: DatabaseShard[] = [];
+
+  constructor(
+    components: DatabaseComponents,
+    settings: DatabaseSettings,
+    engines: readonly Engine[],
+    lock: DirectoryLock,
+  ) {
+    this.#components = {
+      logger: SILENT,
+      compactor: new InlineCompactor(components),
+      ...components,
+    };
+    this.#settings = settings;
+    this.#registry = new EngineRegistry(engines);
+    this.#lock = lock;
+    this.#cache = new BlockCache(settings.blockCacheBytes ?? LIMITS.blockCacheBytes);
+  }
+
+  async run(): Promise<Database> {
+    const { fileSystem, clock, logger } = this.#components;
+    const { layout, codec, manifest } = await this.#openState();
+    const keeper = manifest;
+    const cleanStart = keeper.current.cleanShutdown;
+    await keeper.edit((current) => ({
+      ...current,
+      writerEpoch: current.writerEpoch + 1,
+      cleanShutdown: false,
+    }));
+    const extents = await this.#openFiles(codec, keeper);
+    const log = await this.#openLog(layout, keeper.current);
+    const shared = { fileSystem, codec, cache: this.#cache, logger };
+    const state = { shards: this.#shards, extents, manifest: keeper };
+    const floor = log.floor('checkpoint');
+    floor.raise(leastApplied(keeper.current));
+    const database = new Database(
+      {
+        ...state,
+        dir: this.#settings.dir,
+        clock,
+        logger,
+        log,
+        registry: this.#registry,
+        cleanStart,
+        checkpointLogBytes: this.#settings.checkpointLogBytes ?? LIMITS.checkpointLogBytes,
+        verifyState: () => verifyState(state),
+        stopMerging: () => this.#components.compactor.close(),
+        release: () => this.abandon(),
+      },
+      leastApplied(keeper.current),
+    );
+    await this.#loadEngines(database, log, leastApplied(keeper.current));
+    await this.#removeLeftovers(keeper.current);
+    database.start({
+      checkpointer: new Checkpointer(shared, {
+        ...state,
+        dir: this.#settings.dir,
+        registry: this.#registry,
+        floor,
+        appliedLsn: () => database.appliedLsn,
+      }),
+      merger: new TableMerger(
+        { ...shared, compactor: this.#components.compactor },
+        { ...state, dir: this.#settings.dir, databaseId: layout.databaseId },
+      ),
+    });
+    return database;
+  }
+
+  /** Gives back everything held; also the way a database is closed. */
+  async abandon(): Promise<void> {
+    await this.#log?.close().catch(() => undefined);
+    await this.#extents?.close();
+    for (const shard of this.#shards) {
+      for (const table of shard.tables) await table.retire();
+    }
+    await this.#components.compactor.close();
+    await this.#lock.release();
+  }
+
+  async #openState(): Promise<{ layout: Layout; codec: BlockCodec; manifest: ManifestKeeper }> {
+    const { fileSystem, clock } = this.#components;
+    const { dir } = this.#settings;
+    const stored = await readLayout(fileSystem, dir);
+    if (stored === undefined) return this.#create();
+    const codec = new BlockCodec(stored.databaseId);
+    const { store, manifest } = await ManifestStore.open({ fileSystem, codec }, dir);
+    if (manifest === undefined) {
+      throw new HoldfastError(
+        'FILE_MISSING',
+        `data directory has no manifest, restore it from a copy path=${dir}`,
+      );
+    }
+    const layout = await settleLayout(fileSystem, dir, stored, manifest.shards.length);
+    this.#assertSameShards(layout, manifest);
+    return { layout, codec, manifest: new ManifestKeeper(store, manifest, clock) };
+  }
+
+  #assertSameShards(layout: Layout, manifest: Manifest): void {
+    if (layout.shardCount !== manifest.shards.length) {
+      throw new HoldfastError(
+        'FORMAT_INVALID',
+        `layout and manifest do not belong together, restore both from one copy layoutShards=${layout.shardCount} manifestShards=${manifest.shards.length}`,
+      );
+    }
+    const wanted = this.#settings.shardCount;
+    if (wanted !== undefined && wanted !== layout.shardCount) {
+      throw new HoldfastError(
+        'INVALID_SETTINGS',
+        `data directory has another shard count: leave the setting out, or run "holdfast rebalance" shardCount=${layout.shardCount} wanted=${wanted}`,
+      );
+    }
+  }
+
+  async #create(): Promise<{ layout: Layout; codec: BlockCodec; manifest: ManifestKeeper }> {
+    const { fileSystem, clock, random } = this.#components;
+    const { dir } = this.#settings;
+    await this.#assertNothingThere();
+    const layout: Layout = {
+      databaseId: random.bytes(16),
+      shardCount: this.#settings.shardCount ?? LIMITS.defaultShardCount,
+    };
+    await fileSystem.makeDirectory(logDirectory(dir));
+    const codec = new BlockCodec(layout.databaseId);
+    const { store } = await ManifestStore.open({ fileSystem, codec }, dir);
+    const keeper = new ManifestKeeper(store, emptyManifest(layout.shardCount), clock);
+    await keeper.edit((current) => current);
+    await writeLayout(fileSystem, dir, layout);
+    return { layout, codec, manifest: keeper };
+  }
+
+  /** Removes what a creation that was cut short left; refuses anything else (invariant 2). */
+  async #assertNothingThere(): Promise<void> {
+    const { fileSystem } = this.#components;
+    const { dir } = this.#settings;
+    const names = await fileSystem.list(dir);
+    const segments = names.includes('log') ? await fileSystem.list(logDirectory(dir)) : [];
+    const unfinished = names.filter((name) => FIRST_MANIFEST.test(name) || name.endsWith('.tmp'));
+    const foreign = names.filter((name) => !unfinished.includes(name) && !EXPECTED.has(name));
+    if (segments.length > 0 || foreign.length > 0) {
+      throw new HoldfastError(
+        'FILE_MISSING',
+        `directory is not empty and has no layout.json: name an empty directory, or restore the layout from a copy path=${dir} found=${[...foreign, ...segments][0]}`,
+      );
+    }
+    for (const name of unfinished) await fileSystem.unlink(`${dir}/${name}`);
+  }
+
+  async #openFiles(codec: BlockCodec, keeper: ManifestKeeper): Promise<ExtentStore> {
+    const { fileSystem, clock } = this.#components;
+    const { dir } = this.#settings;
+    const shared = { fileSystem, codec, cache: this.#cache, clock };
+    const extents = new ExtentStore(shared, dir, () => keeper.claimFileId());
+    this.#extents = extents;
+    for (const info of keeper.current.extentFiles) await extents.open(info);
+    for (const [id, { tables }] of keeper.current.shards.entries()) {
+      const shard = new DatabaseShard(id as ShardId, extents);
+      this.#shards.push(shard);
+      for (const info of tables) {
+        const table = await Table.open(shared, `${dir}/${tableFileName(info.fileId)}`, info);
+        shard.setTables([...shard.tables, table]);
+      }
+    }
+    return extents;
+  }
+
+  async #openLog(layout: Layout, manifest: Manifest): Promise<Log> {
+    const { fileSystem, clock, random, logger } = this.#components;
+    const log = await openLog(
+      { fileSystem, clock, random, logger },
+      {
+        dir: logDirectory(this.#settings.dir),
+        databaseId: layout.databaseId,
+        lock: false,
+        ...pick(this.#settings, ['segmentTargetBytes', 'preallocateBytes', 'diskReserveBytes']),
+      },
+    );
+    this.#log = log;
+    const newest = manifest.shards.reduce((max, shard) => Math.max(max, shard.appliedLsn), 0);
+    const oldest = log.segments()[0]?.firstLsn ?? log.nextLsn;
+    if (log.durableLsn < newest || oldest > leastApplied(manifest) + 1) {
+      throw new HoldfastError(
+        'LSN_GAP',
+        `log and state do not meet, restore both from one copy logFirstLsn=${oldest} logLastLsn=${log.durableLsn} checkpointLsn=${newest}`,
+      );
+    }
+    return log;
+  }
+
+  async #loadEngines(database: Database, log: Log, applied: Lsn): Promise<void> {
+    const { engines } = this.#registry;
+    for (const engine of engines) engine.attach(database);
+    for (const shard of this.#shards) {
+      for (const engine of engines) await engine.load(shard);
+    }
+    for await (const record of log.replay({ from: (applied + 1) as Lsn })) {
+      const operations = this.#registry.decode(record.type, record.shard, record.payload);
+      database.replay(operations, record.lsn);
+    }
+    for (const engine of engines) engine.opened();
+  }
+
+  async #removeLeftovers(manifest: Manifest): Promise<void> {
+    const { fileSystem, logger } = this.#components;
+    const { dir } = this.#settings;
+    const named = new Set<number>(manifest.extentFiles.map((file) => file.fileId));
+    for (const shard of manifest.shards) {
+      for (const table of shard.tables) named.add(table.fileId);
+    }
+    for (const name of await fileSystem.list(dir)) {
+      const id = parseTableFileName(name) ?? parseExtentFileName(name);
+      if (id === undefined || named.has(id)) continue;
+      await fileSystem.unlink(`${dir}/${name}`);
+      logger.info('database.leftoverRemoved', { file: name });
+    }
+  }
+}
+
+const EXPECTED = new Set(['LOCK', 'log']);
+const FIRST_MANIFEST = /^manifest-0*1$/;
+
+function logDirectory(dir: string): string {
+  return `${dir}/log`;
+}
+
+function leastApplied(manifest: Manifest): Lsn {
+  return manifest.shards.reduce<number>(
+    (least, shard) => Math.min(least, shard.appliedLsn),
+    Number.MAX_SAFE_INTEGER,
+  ) as Lsn;
+}
+
+function emptyManifest(shardCount: number): Manifest {
+  return {
+    generation: 0,
+    previousDigest: Buffer.alloc(32),
+    writerEpoch: 0,
+    nextFileId: 1,
+    cleanShutdown: true,
+    writtenAtMs: 0,
+    shards: Array.from({ length: shardCount }, () => ({ appliedLsn: 0 as Lsn, tables: [] })),
+    extentFiles: [],
+  };
+}
+
+function pick<T extends object, K extends keyof T>(
+  from: T,
+  keys: readonly K[],
+): Partial<Pick<T, K>> {
+  const picked: Partial<Pick<T, K>> = {};
+  for (const key of keys) if (from[key] !== undefined) picked[key] = from[key];
+  return picked;
+}
