@@ -16,7 +16,7 @@ const OLDEST_NODE = [20, 19];
 /** Ends the process with a reason where a step fails: nothing after it could work. */
 export function prepare() {
   requireNode();
-  if (installIsStale()) step('installing packages (npm ci)', npmCommand(['ci']));
+  if (installIsStale()) step('installing packages (npm ci)', npm(['ci']));
   // The compiler itself knows what is stale, by content and not by time.
   step('building (tsc -b)', [process.execPath, inModules('typescript/bin/tsc'), '-b']);
 }
@@ -44,7 +44,7 @@ function installIsStale() {
 }
 
 /** The npm that started this script where there is one, because `npm` may not be on the PATH. */
-function npmCommand(args) {
+export function npm(args) {
   const npm = process.env.npm_execpath;
   return npm?.endsWith('.js') ? [process.execPath, npm, ...args] : ['npm', ...args];
 }
