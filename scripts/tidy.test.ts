@@ -21,7 +21,7 @@ function cleanRepository(): Map<string, string> {
     ['packages/streams/src/headers.ts', PROTOCOL_HEADERS.map((name) => `'${name}'`).join(';\n')],
     ['README.md', '# One\n\n[two](docs/two.md#its-part)\n\n```sh run\nls\n```\n'],
     ['docs/two.md', '# Two\n\n## Its part\n'],
-    ['package-lock.json', '{ "packages/core": { "resolved": "packages/core" } }'],
+    ['package-lock.json', '{ "packages": { "packages/core": {} } }'],
   ]);
 }
 
@@ -73,7 +73,18 @@ const PLANTED: [rule: string, file: string, text: string, message: RegExp][] = [
   ['a dead anchor', 'README.md', '[x](docs/two.md#part)', /no such heading/],
   ['an untagged block', 'docs/two.md', '## Its part\n```bash\nls\n```', /a shell block says/],
   ['a path of this machine', 'docs/two.md', `## Its part\n${ROOT}/x`, /names this machine/],
-  ['a registry', 'package-lock.json', '"resolved": "https://x"', /names a package registry/],
+  [
+    'a registry',
+    'package-lock.json',
+    '{ "packages": { "a": {\n"resolved": "https://x" } } }',
+    /names a package registry/,
+  ],
+  [
+    'a platform left out of the lockfile',
+    'package-lock.json',
+    '{ "packages": { "node_modules/a": { "optionalDependencies": { "a-win32": "1" } } } }',
+    /a-win32 is not locked/,
+  ],
 ];
 
 test.each(PLANTED)('%s is found', (_rule, file, text, message) => {

@@ -6,7 +6,7 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCodes, limits, protocolHeaders } from './tidy/catalogue-rules.ts';
-import { links, machineTraces, shellBlocks } from './tidy/document-rules.ts';
+import { completeLockfile, links, machineTraces, shellBlocks } from './tidy/document-rules.ts';
 import { declaredNames, fileLengths, fileNames, lengthReport } from './tidy/file-rules.ts';
 import { readRepository, type Finding, type Repository, type Rule } from './tidy/repository.ts';
 import {
@@ -33,6 +33,7 @@ const RULES: readonly Rule[] = [
   protocolHeaders,
   links,
   shellBlocks,
+  completeLockfile,
   (repository) => machineTraces(repository, ROOT),
 ];
 

@@ -59,6 +59,25 @@ export function machineTraces(repository: Repository, root: string): Finding[] {
   });
 }
 
+interface LockedPackage {
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+/**
+ * `npm ci` refuses a lockfile that does not name the binaries of every platform, and an npm that
+ * could not reach one of them leaves it out without a word.
+ */
+export function completeLockfile(repository: Repository): Finding[] {
+  const file = 'package-lock.json';
+  const text = repository.get(file) ?? '{}';
+  const { packages = {} } = JSON.parse(text) as { packages?: Record<string, LockedPackage> };
+  const locked = new Set(Object.keys(packages).map((at) => at.replace(/^.*node_modules\//, '')));
+  return Object.values(packages)
+    .flatMap((entry) => Object.keys(entry.optionalDependencies ?? {}))
+    .filter((name) => !locked.has(name))
+    .map((name) => ({ path: file, line: 0, message: `${name} is not locked` }));
+}
+
 function machinePlaces(root: string): string[] {
   const places = [root];
   if (homedir() !== '/') places.push(`${homedir()}/`);

@@ -69,7 +69,7 @@ const SKIP = /\b(?:it|test|describe)\b[\w.]*\.(skip|todo|skipIf|runIf|only)\b/g;
 /** A skipped test says why, on its line or in the comment above it; `only` never stays. */
 export function skippedTests(repository: Repository): Finding[] {
   return [...repository]
-    .filter(([file]) => isTest(file))
+    .filter(([file]) => file.startsWith('packages/') && isTest(file))
     .flatMap(([file, text]) => {
       const lines = text.split('\n');
       return [...withoutComments(text).matchAll(SKIP)].flatMap((match) => {
