@@ -1,6 +1,7 @@
 export * from './block.ts';
 export * from './bytes.ts';
 export * from './clock.ts';
+export * from './closest-name.ts';
 export * from './crc32c.ts';
 export * from './cut-point.ts';
 export * from './error-codes.ts';

@@ -29,6 +29,10 @@ export const LIMITS = {
   diskReserveBytes: (64 * MIB) as number,
   /** Pause between looks at a full disk. */
   diskFullProbeMs: 500,
+  /** Zeros of a segment made at a start; it doubles from there. Larger: slower starts, larger small databases. */
+  firstExtensionBytes: 256 * KIB,
+  /** Bytes of a segment read at a time by recovery, replay and verify; a larger batch is read whole. */
+  logReadBytes: 256 * KIB,
 
   // -- tables ------------------------------------------------------------------------------
   /** Payload of one table data block: the unit of one read. */
@@ -46,17 +50,17 @@ export const LIMITS = {
   /** Rows that share one filter block and one index block. Larger: fewer, bigger reads for one get. */
   tableGroupRows: 8_192,
   /** Table bytes gathered before they are written; background work gives way in between. */
-  tableWriteBytes: 128 * KIB,
+  tableWriteBytes: (128 * KIB) as number,
   /** A scan reads ahead up to this much. Larger: fewer reads, more memory per open scan. */
-  scanReadBytes: 256 * KIB,
+  scanReadBytes: (256 * KIB) as number,
   /** One disk read or write of an extent file, and of a verify, at most. */
-  fileReadBytes: 1 * MIB,
+  fileReadBytes: (1 * MIB) as number,
   /** Tables up to this size form the smallest tier. */
-  smallestTierBytes: 1 * MIB,
+  smallestTierBytes: (1 * MIB) as number,
   /** Bytes a second a background merge may write. Smaller: calmer disk, more tables to read. */
   compactionBytesPerSecond: (64 * MIB) as number,
   /** Size of a manifest. Beyond: `INVARIANT_VIOLATED` when written, `FORMAT_INVALID` when read. */
-  maxManifestBytes: 64 * MIB,
+  maxManifestBytes: (64 * MIB) as number,
   /** Files a manifest may name. Beyond: `INVARIANT_VIOLATED`; compaction keeps far below it. */
   maxManifestFiles: 65_536,
 
