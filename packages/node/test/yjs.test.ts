@@ -64,7 +64,6 @@ describe.each(['sse', 'long-poll'] as const)('Yjs by %s', (live) => {
   }, 30_000);
 });
 
-
 describe('Yjs over a restart of the server', () => {
   it('a document outlives a kill, and a new peer reads and edits it', async () => {
     const [a, providerA] = await join('restart', 'sse');
