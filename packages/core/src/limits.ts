@@ -30,9 +30,9 @@ export const LIMITS = {
   /** Pause between looks at a full disk. */
   diskFullProbeMs: 500,
   /** Zeros of a segment made at a start; it doubles from there. Larger: slower starts, larger small databases. */
-  firstExtensionBytes: 256 * KIB,
+  firstExtensionBytes: (256 * KIB) as number,
   /** Bytes of a segment read at a time by recovery, replay and verify; a larger batch is read whole. */
-  logReadBytes: 256 * KIB,
+  logReadBytes: (256 * KIB) as number,
 
   // -- tables ------------------------------------------------------------------------------
   /** Payload of one table data block: the unit of one read. */

@@ -1,23 +1,17 @@
-import type { BlockCodec, Clock, FileId, FileSystem } from '@holdfast/core';
-import type { Pace } from './pace.ts';
+/** Merges neighbouring tables into one, on this thread or another. */
+import {
+  BlockCodec,
+  type Clock,
+  type FileId,
+  type FileSystem,
+  HoldfastError,
+  type Lsn,
+} from '@holdfast/core';
+import { mergeRowBatches } from './merge-rows.ts';
+import { type Pace, paceByTurn } from './pace.ts';
+import { Table } from './table.ts';
 import type { TableInfo } from './table-info.ts';
-
-export interface CompactionPlan {
-  /** Tables `from` to `to - 1` of the list, newest first, are replaced by one. */
-  readonly from: number;
-  readonly to: number;
-  readonly tables: readonly TableInfo[];
-  /** The oldest table is included, so that a tombstone has nothing left to hide. */
-  readonly dropTombstones: boolean;
-}
-
-/** @param tables newest first. */
-export function planCompaction(
-  tables: readonly TableInfo[],
-  tablesPerTier: number,
-): CompactionPlan | undefined {
-  throw new Error(`soon ${String([tables, tablesPerTier])}`);
-}
+import { writeTableFromBatches } from './write-table.ts';
 
 export interface CompactionInput {
   readonly path: string;
@@ -28,7 +22,7 @@ export interface CompactionInput {
 export interface CompactionJob {
   /** 16 bytes; see `BlockCodec`. */
   readonly databaseId: Uint8Array;
-  /** Newest first. */
+  /** Newest first, neighbours in age. */
   readonly inputs: readonly CompactionInput[];
   readonly output: { readonly path: string; readonly fileId: FileId };
   readonly dropTombstones: boolean;
@@ -40,11 +34,35 @@ export interface CompactionComponents {
   readonly pace?: Pace;
 }
 
-export function compactTables(
+/**
+ * The merged table, synced, or `undefined` (and no file) when no row was left. Damage in an
+ * input rejects with its typed error; the inputs are never changed.
+ */
+export async function compactTables(
   components: CompactionComponents,
   job: Omit<CompactionJob, 'databaseId'>,
 ): Promise<TableInfo | undefined> {
-  throw new Error(`soon ${String([components, job])}`);
+  const { fileSystem, codec } = components;
+  const opened: Table[] = [];
+  try {
+    for (const { path, info } of job.inputs) {
+      opened.push(await Table.open({ fileSystem, codec }, path, info));
+    }
+    const infos = job.inputs.map((input) => input.info);
+    const target = {
+      ...job.output,
+      firstLsn: Math.min(...infos.map((info) => info.firstLsn)) as Lsn,
+      lastLsn: Math.max(...infos.map((info) => info.lastLsn)) as Lsn,
+    };
+    const scans = opened.map((table) => table.scan());
+    return await writeTableFromBatches(
+      components,
+      target,
+      mergeRowBatches(scans, { dropTombstones: job.dropTombstones }),
+    );
+  } finally {
+    for (const table of opened) await table.retire();
+  }
 }
 
 /** Merges tables somewhere. One job at a time; more wait in line. */
@@ -54,16 +72,42 @@ export interface Compactor {
    * directory. Rejects with effect `none`: a half-written output is an orphan.
    */
   compact(job: CompactionJob): Promise<TableInfo | undefined>;
-  /** What runs is given up and rejects with `CLOSED`. Idempotent. */
+  /** What runs is given up; it and what waits reject with `CLOSED`. Idempotent. */
   close(): Promise<void>;
 }
 
+/** Merges on the caller's thread, giving way between blocks: for memory and simulation. */
 export class InlineCompactor implements Compactor {
+  readonly #fileSystem: FileSystem;
+  readonly #pace: Pace;
+  #closed = false;
+  #last: Promise<unknown> = Promise.resolve();
+
   constructor(components: { readonly fileSystem: FileSystem; readonly clock: Clock }) {
-    void components;
+    this.#fileSystem = components.fileSystem;
+    const turn = paceByTurn(components.clock);
+    this.#pace = async (bytes) => {
+      await turn(bytes);
+      if (this.#closed) throw compactorClosed();
+    };
   }
+
   compact(job: CompactionJob): Promise<TableInfo | undefined> {
-    throw new Error(`soon ${String(job)}`);
+    const run = this.#last.then(() => {
+      if (this.#closed) throw compactorClosed();
+      const codec = new BlockCodec(job.databaseId);
+      return compactTables({ fileSystem: this.#fileSystem, codec, pace: this.#pace }, job);
+    });
+    this.#last = run.catch(() => undefined);
+    return run;
   }
-  async close(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#last;
+  }
+}
+
+export function compactorClosed(): HoldfastError {
+  return new HoldfastError('CLOSED', 'compactor was closed');
 }
