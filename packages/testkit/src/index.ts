@@ -1,4 +1,5 @@
 export * from './crash-harness.ts';
+export * from './file-system-conformance.ts';
 export * from './seeded-random.ts';
 export * from './sim-clock.ts';
 export * from './sim-disk.ts';

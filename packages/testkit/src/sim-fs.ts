@@ -161,7 +161,9 @@ class SimFileHandle implements FileHandle {
   readonly #yieldPoint: (() => Promise<void>) | undefined;
   readonly #file: SimFile;
   readonly #writable: boolean;
-  #open = true;
+  #inFlight = 0;
+  #closing: Promise<void> | undefined;
+  #onIdle: (() => void) | undefined;
 
   constructor(
     disk: SimDisk,
@@ -181,32 +183,77 @@ class SimFileHandle implements FileHandle {
   }
 
   size(): Promise<number> {
-    return this.#perform('size', 0, 0, () => this.#file.size);
+    return this.#perform('size', 0, 0, (fault) =>
+      actUnder(fault, this.#disk, 'size', this.path, () => this.#file.size),
+    );
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
-    return this.#perform('read', position, target.length, () => this.#file.read(target, position));
+    return this.#perform('read', position, target.length, (fault) =>
+      actUnder(fault, this.#disk, 'read', this.path, () => this.#file.read(target, position)),
+    );
   }
 
-  async write(bytes: Uint8Array, position: number): Promise<number> {
-    if (this.#yieldPoint === undefined) return this.writeSync(bytes, position);
-    await this.#yieldPoint();
-    const written = this.writeSync(bytes, position);
-    await this.#yieldPoint();
-    if (!this.#disk.isAlive(this.#incarnation)) throw new SimDeadError();
-    return written;
+  write(bytes: Uint8Array, position: number): Promise<number> {
+    return this.#perform('write', position, bytes.length, (fault) =>
+      this.#write(bytes, position, fault),
+    );
   }
 
   writeSync(bytes: Uint8Array, position: number): number {
+    this.#assertOpen('write');
+    const { length } = bytes;
+    const fault = this.#disk.begin(this.#incarnation, 'write', this.path, position, length);
+    return this.#write(bytes, position, fault);
+  }
+
+  truncate(size: number): Promise<void> {
+    return this.#perform('truncate', size, 0, (fault) => {
+      if (!this.#writable) throw systemError('EINVAL', 'ftruncate', this.path);
+      actUnder(fault, this.#disk, 'truncate', this.path, () => {
+        this.#disk.truncate(this.#file, size, this.path);
+      });
+    });
+  }
+
+  datasync(): Promise<void> {
+    const { order } = this.#disk; // SimFs I2
+    return this.#perform('datasync', 0, 0, (fault) => {
+      if (fault?.effect === 'lying-sync') {
+        this.#file.loseUnsynced();
+        throw systemError('EIO', 'datasync', this.path);
+      }
+      actUnder(fault, this.#disk, 'datasync', this.path, () => {
+        this.#disk.datasync(this.#file, order);
+      });
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#inFlight > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+    }
+    if (!this.#disk.isAlive(this.#incarnation)) return; // SimFs I3
+    const fault = this.#disk.begin(this.#incarnation, 'close', this.path);
+    this.#disk.handleClosed(this.#file);
+    actUnder(fault, this.#disk, 'close', this.path, () => undefined);
+  }
+
+  #write(bytes: Uint8Array, position: number, fault: Fault | undefined): number {
     const { path } = this;
-    const fault = this.#begin('write', position, bytes.length);
     if (!this.#writable) throw systemError('EBADF', 'write', path);
     const write = (length: number): number =>
       this.#disk.write(this.#file, bytes.subarray(0, length), position, path);
     if (fault === undefined) return this.#disk.write(this.#file, bytes, position, path);
-    if (fault.effect === 'short-write') {
-      return write(Math.max(1, fault.bytes ?? Math.floor(bytes.length / 2)));
-    }
+    const half = Math.floor(bytes.length / 2);
+    if (fault.effect === 'short-write') return write(Math.max(1, fault.bytes ?? half));
     return actUnder(
       fault,
       this.#disk,
@@ -214,65 +261,40 @@ class SimFileHandle implements FileHandle {
       path,
       () => write(bytes.length),
       () => {
-        write(Math.floor(bytes.length / 2));
+        write(half);
       },
     );
   }
 
-  truncate(size: number): Promise<void> {
-    return this.#perform('truncate', size, 0, () => {
-      if (!this.#writable) throw systemError('EINVAL', 'ftruncate', this.path);
-      this.#disk.truncate(this.#file, size, this.path);
-    });
-  }
-
-  datasync(): Promise<void> {
-    const order = this.#disk.order; // SimFs I2
-    return this.#perform(
-      'datasync',
-      0,
-      0,
-      () => this.#disk.datasync(this.#file, order),
-      () => this.#file.loseUnsynced(),
-    );
-  }
-
-  async close(): Promise<void> {
-    if (!this.#open) return;
-    if (!this.#disk.isAlive(this.#incarnation)) {
-      this.#open = false;
-      return;
-    }
-    const fault = this.#begin('close', 0, 0);
-    this.#open = false;
-    actUnder(fault, this.#disk, 'close', this.path, () => this.#disk.handleClosed(this.#file));
-  }
-
-  #begin(operation: SimOperation, position: number, length: number): Fault | undefined {
-    const fault = this.#disk.begin(this.#incarnation, operation, this.path, position, length);
-    if (!this.#open) throw systemError('EBADF', operation, this.path);
-    return fault;
-  }
-
+  /** One call; those that were asked for before `close` are waited for. */
   async #perform<Result>(
     operation: SimOperation,
     position: number,
     length: number,
-    act: () => Result,
-    onLyingSync?: () => void,
+    act: (fault: Fault | undefined) => Result,
   ): Promise<Result> {
-    if (this.#yieldPoint !== undefined) await this.#yieldPoint();
-    const fault = this.#begin(operation, position, length);
-    if (fault?.effect === 'lying-sync') {
-      onLyingSync?.();
-      throw systemError('EIO', operation, this.path);
+    this.#assertOpen(operation);
+    if (this.#yieldPoint === undefined) {
+      return act(this.#disk.begin(this.#incarnation, operation, this.path, position, length));
     }
-    const result = actUnder(fault, this.#disk, operation, this.path, act);
-    if (this.#yieldPoint !== undefined) {
+    this.#inFlight++;
+    try {
+      await this.#yieldPoint();
+      const fault = this.#disk.begin(this.#incarnation, operation, this.path, position, length);
+      const result = act(fault);
       await this.#yieldPoint();
       if (!this.#disk.isAlive(this.#incarnation)) throw new SimDeadError();
+      return result;
+    } finally {
+      this.#inFlight--;
+      if (this.#inFlight === 0) this.#onIdle?.();
     }
-    return result;
+  }
+
+  #assertOpen(operation: SimOperation): void {
+    if (this.#closing === undefined) return;
+    if (!this.#disk.isAlive(this.#incarnation)) throw new SimDeadError();
+    throw systemError('EBADF', operation, this.path);
   }
 }
 
