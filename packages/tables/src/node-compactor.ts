@@ -8,8 +8,6 @@
  *
  * Owner: whoever composes the database for Node.
  */
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { HoldfastError, LIMITS } from '@holdfast/core';
 import { type CompactionJob, type Compactor, compactorClosed } from './compaction.ts';
@@ -30,8 +28,7 @@ export interface NodeCompactorSettings {
 export class NodeCompactor implements Compactor {
   readonly #bytesPerSecond: number;
   #worker: Worker | undefined;
-  /** Rejects the running job. */
-  #giveUp: ((error: HoldfastError) => void) | undefined;
+  #running: Running | undefined;
   #closed = false;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -49,58 +46,66 @@ export class NodeCompactor implements Compactor {
     this.#closed = true;
     const worker = this.#worker;
     this.#worker = undefined;
-    this.#giveUp?.(compactorClosed());
+    this.#running?.reject(compactorClosed());
     await worker?.terminate();
     await this.#last;
   }
 
   async #run(job: CompactionJob): Promise<TableInfo | undefined> {
     if (this.#closed) throw compactorClosed();
-    this.#worker ??= startWorker(); // I2
+    this.#worker ??= this.#start(); // I2
     const worker = this.#worker;
-    const request: CompactionRequest = {
-      job: postableJob(job),
-      bytesPerSecond: this.#bytesPerSecond,
-    };
     worker.ref();
     try {
-      const answer = await this.#ask(worker, request);
+      const answer = await new Promise<CompactionReply>((resolve, reject) => {
+        this.#running = { resolve, reject };
+        const request = { job: postableJob(job), bytesPerSecond: this.#bytesPerSecond };
+        worker.postMessage(request satisfies CompactionRequest);
+      });
       if (!answer.ok) throw receivedError(answer.error);
       return answer.info === undefined ? undefined : receivedInfo(answer.info);
     } finally {
-      worker.removeAllListeners();
+      this.#running = undefined;
       worker.unref();
     }
   }
 
-  #ask(worker: Worker, request: CompactionRequest): Promise<CompactionReply> {
-    return new Promise((resolve, reject) => {
-      this.#giveUp = reject;
-      const died = (cause: unknown): void => {
-        this.#worker = undefined; // I3
-        reject(new HoldfastError('INTERNAL_ERROR', 'compaction thread died', { cause }));
-      };
-      worker.once('message', resolve);
-      worker.once('error', died);
-      worker.once('exit', died);
-      worker.postMessage(request);
-    });
+  #start(): Worker {
+    const worker = startWorker();
+    worker.unref();
+    worker.on('message', (answer: CompactionReply) => this.#running?.resolve(answer));
+    const died = (cause: unknown): void => {
+      if (this.#worker !== worker) return;
+      this.#worker = undefined; // I3
+      const error = new HoldfastError('INTERNAL_ERROR', 'compaction thread died', { cause });
+      this.#running?.reject(error);
+    };
+    worker.on('error', died);
+    worker.on('exit', died);
+    return worker;
   }
 }
 
-function startWorker(): Worker {
-  // Built, the neighbour is JavaScript; from source it is TypeScript and needs the loader.
-  const fromSource = import.meta.url.endsWith('.ts');
-  const entry = `./node-compaction-worker.${fromSource ? 'ts' : 'js'}`;
-  const worker = new Worker(new URL(entry, import.meta.url), {
-    name: 'holdfast-compaction',
-    execArgv: fromSource ? sourceArguments() : [],
-  });
-  worker.unref();
-  return worker;
+interface Running {
+  resolve(answer: CompactionReply): void;
+  reject(error: HoldfastError): void;
 }
 
-function sourceArguments(): string[] {
-  const loader = createRequire(import.meta.url).resolve('tsx');
-  return ['--import', pathToFileURL(loader).href, '--conditions', 'x-source'];
+function startWorker(): Worker {
+  const fromSource = import.meta.url.endsWith('.ts');
+  return fromSource
+    ? startFromSource(new URL('./node-compaction-worker.ts', import.meta.url))
+    : new Worker(new URL('./node-compaction-worker.js', import.meta.url), { execArgv: [] });
+}
+
+/**
+ * Development and tests: Node 20 applies no `--import` loader to a thread's entry file, so
+ * the thread registers the TypeScript loader itself and then imports the entry.
+ */
+function startFromSource(entry: URL): Worker {
+  const loader = import.meta.resolve('tsx/esm/api');
+  const boot =
+    `import(${JSON.stringify(loader)}).then(({ register }) => ` +
+    `{ register(); return import(${JSON.stringify(entry.href)}); })`;
+  return new Worker(boot, { eval: true, execArgv: ['--conditions', 'x-source'] });
 }
