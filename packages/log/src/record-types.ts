@@ -24,7 +24,7 @@ export const CORE_RECORDS = {
   /** Empty; may be skipped. */
   noop: 0x0000,
   /** An ordered list of typed sub-records, applied all or none. */
-  transaction: 0x0001 | REQUIRED_RECORD,
+  transaction: 0x8001,
   /** Where replay may start; information only. */
   checkpoint: 0x0002,
   timeAnchor: 0x0003,

@@ -1,0 +1,5 @@
+export { LOG_CUT_POINTS, type LogCutPoint } from './cut-points.ts';
+export type { LogSettings } from './log-settings.ts';
+export * from './log.ts';
+export { type LogComponents, openLog } from './open-log.ts';
+export * from './record-types.ts';

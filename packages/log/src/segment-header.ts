@@ -1,0 +1,113 @@
+/**
+ * A segment's file name and its first block: where it stands in the chain. FORMAT.md, "Log".
+ *
+ * Invariants
+ * 1. The header fits in one sector and is written over synced zeros: after a crash it is
+ *    there or its sector is zero. Anything else is rot.
+ * 2. It is durable before the first batch of the segment is written.
+ */
+import {
+  BLOCK_HEADER_BYTES,
+  BLOCK_TYPES,
+  type BlockCodec,
+  LIMITS,
+  type Lsn,
+  type SegmentId,
+  lsn,
+  readU64,
+  segmentId,
+  writeU64,
+} from '@holdfast/core';
+
+/** Bytes of a segment taken by its header, padding included: where the first batch starts. */
+export const SEGMENT_HEADER_BYTES: number = LIMITS.blockBytes;
+export const TAG_BYTES = 16;
+
+const PAYLOAD_BYTES = 64;
+const SALT_BYTES = 16;
+/** The rest of the header's block is zero. */
+export const SEGMENT_HEADER_USED_BYTES: number = BLOCK_HEADER_BYTES + PAYLOAD_BYTES;
+
+export interface SegmentHeader {
+  readonly id: SegmentId;
+  /** LSN the first record of the segment gets. */
+  readonly firstLsn: Lsn;
+  /** The segment before this one that holds batches; 0 when there never was one. */
+  readonly previousId: SegmentId;
+  /** Tag of that segment's last frame; zeros when there is none. */
+  readonly previousTag: Buffer;
+  readonly createdAtMs: number;
+  /** Fresh random bytes: no two segments ever share them, not even in a copied database. */
+  readonly salt: Buffer;
+  /** The file is at least this long, and was synced so before the header was written. */
+  readonly zeroedTo: number;
+}
+
+export interface StoredSegmentHeader extends SegmentHeader {
+  /** The tag of the header itself: what the first frame chains to. */
+  readonly tag: Buffer;
+}
+
+/** The part of the salt that every frame repeats. */
+export function incarnationOf(salt: Buffer): number {
+  return salt.readUInt32LE(0);
+}
+
+export function segmentFileName(id: SegmentId): string {
+  return `${String(id).padStart(16, '0')}.seg`;
+}
+
+/** The id in a file's name; `undefined` when it is not a segment's name. */
+export function parseSegmentFileName(name: string): SegmentId | undefined {
+  if (!/^\d{16}\.seg$/.test(name)) return undefined;
+  const id = Number(name.slice(0, 16));
+  return Number.isSafeInteger(id) && id > 0 ? segmentId(id) : undefined;
+}
+
+/** The first block of the segment, padded with zeros. */
+export function encodeSegmentHeader(
+  codec: BlockCodec,
+  header: SegmentHeader,
+): { bytes: Buffer; tag: Buffer } {
+  const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
+  const at = BLOCK_HEADER_BYTES;
+  writeU64(bytes, at, header.firstLsn);
+  writeU64(bytes, at + 8, header.previousId);
+  header.previousTag.copy(bytes, at + 16, 0, TAG_BYTES);
+  writeU64(bytes, at + 32, header.createdAtMs);
+  header.salt.copy(bytes, at + 40, 0, SALT_BYTES);
+  writeU64(bytes, at + 56, header.zeroedTo);
+  const tag = codec.encode(bytes, 0, {
+    type: BLOCK_TYPES.segmentHeader,
+    payloadLength: PAYLOAD_BYTES,
+    fileId: header.id,
+    position: 0,
+  });
+  return { bytes, tag };
+}
+
+/** `undefined` when `bytes` do not start with an intact header of segment `id`. */
+export function decodeSegmentHeader(
+  codec: BlockCodec,
+  bytes: Buffer,
+  id: SegmentId,
+): StoredSegmentHeader | undefined {
+  const payload = codec.open(bytes, 0, {
+    type: BLOCK_TYPES.segmentHeader,
+    fileId: id,
+    position: 0,
+  });
+  const block = codec.peekHeader(bytes, 0);
+  if (payload === undefined || block === undefined) return undefined;
+  if (payload.length !== PAYLOAD_BYTES) return undefined;
+  return {
+    id,
+    firstLsn: lsn(readU64(payload, 0)),
+    previousId: segmentId(readU64(payload, 8)),
+    previousTag: Buffer.from(payload.subarray(16, 32)),
+    createdAtMs: readU64(payload, 32),
+    salt: Buffer.from(payload.subarray(40, 56)),
+    zeroedTo: readU64(payload, 56),
+    tag: Buffer.from(block.tag),
+  };
+}
