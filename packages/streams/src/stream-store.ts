@@ -11,6 +11,9 @@
  * 4. A read gives whole messages: a position between two of them means "from the message that
  *    contains it", and a position past the tail is empty and up to date.
  * 5. Reads write nothing. They move the sliding expiry in memory only.
+ * 6. Errors carry what the protocol answers in headers as `details`: `STREAM_CLOSED` the tail as
+ *    `nextOffset`, `PRODUCER_FENCED` the `currentEpoch`, `PRODUCER_SEQ_GAP` `expectedSeq` and
+ *    `receivedSeq`.
  */
 import type { Position } from './position.ts';
 

@@ -1,0 +1,90 @@
+/**
+ * Which web pages may speak to the streams. Until origins are configured, only pages served from
+ * this machine. A page of another origin cannot read an answer, and its writes are refused:
+ * browsers send simple POSTs without asking first, so hiding the answer would not be enough.
+ */
+import { HoldfastError } from '@holdfast/core';
+
+export interface CrossOriginSettings {
+  /** Exact origins; `*` is every one; empty is loopback only. */
+  readonly allowOrigin: readonly string[];
+}
+
+const LOOPBACK = /^https?:\/\/(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i;
+
+export const EXPOSED_HEADERS: string = [
+  'Stream-Next-Offset',
+  'Stream-Cursor',
+  'Stream-Up-To-Date',
+  'Stream-Closed',
+  'Stream-TTL',
+  'Stream-Expires-At',
+  'Stream-SSE-Data-Encoding',
+  'Producer-Epoch',
+  'Producer-Seq',
+  'Producer-Expected-Seq',
+  'Producer-Received-Seq',
+  'ETag',
+  'Location',
+  'Retry-After',
+].join(', ');
+
+const NONE: readonly string[] = [];
+const VARY: readonly string[] = ['Vary', 'Origin'];
+/** Origins whose header lists are kept; there are few real ones. */
+const MAX_REMEMBERED = 64;
+
+export class CrossOriginPolicy {
+  readonly #any: boolean;
+  readonly #configured: ReadonlySet<string>;
+  readonly #headers = new Map<string, readonly string[]>();
+
+  constructor(settings: CrossOriginSettings) {
+    this.#any = settings.allowOrigin.includes('*');
+    this.#configured = new Set(settings.allowOrigin);
+  }
+
+  allows(origin: string): boolean {
+    if (this.#any) return true;
+    return this.#configured.size > 0 ? this.#configured.has(origin) : LOOPBACK.test(origin);
+  }
+
+  /**
+   * Headers for the answer to `origin`. With `cacheable`, also the ones an answer to nobody in
+   * particular needs, so that a cache does not hand it to a page that asked from elsewhere.
+   */
+  headersFor(origin: string | undefined, cacheable: boolean): readonly string[] {
+    if (origin === undefined) {
+      if (!cacheable) return NONE;
+      return this.#any ? this.#remember('*') : VARY;
+    }
+    if (!this.allows(origin)) return VARY;
+    return this.#headers.get(origin) ?? this.#remember(this.#any ? '*' : origin);
+  }
+
+  /**
+   * Throws `ORIGIN_NOT_ALLOWED` for a write a page of a foreign origin sends. A page this server
+   * is reached through has an origin of the same host, whatever scheme a proxy turned it into.
+   */
+  admitWrite(origin: string | undefined, host: string | undefined): void {
+    if (origin === undefined || this.allows(origin)) return;
+    const ownHost = origin.slice(origin.indexOf('://') + 3);
+    if (host !== undefined && ownHost.toLowerCase() === host.toLowerCase()) return;
+    throw new HoldfastError('ORIGIN_NOT_ALLOWED', 'pages of this origin may not write here');
+  }
+
+  #remember(allowed: string): readonly string[] {
+    const known = this.#headers.get(allowed);
+    if (known !== undefined) return known;
+    const headers = [
+      'Access-Control-Allow-Origin',
+      allowed,
+      'Access-Control-Expose-Headers',
+      EXPOSED_HEADERS,
+      ...(this.#any ? [] : VARY),
+    ];
+    if (this.#headers.size >= MAX_REMEMBERED) this.#headers.clear();
+    this.#headers.set(allowed, headers);
+    return headers;
+  }
+}

@@ -1,0 +1,19 @@
+/** HEAD: what a stream is and where it ends. Never moves its time to live. */
+import { formatPosition } from '../position.ts';
+import type { Exchange } from './exchange.ts';
+import { NO_STORE, pushClosed } from './response-headers.ts';
+
+export function headStream(exchange: Exchange): void {
+  const info = exchange.context.store.stat(exchange.path);
+  const headers = [
+    'Content-Type',
+    info.contentType,
+    'Stream-Next-Offset',
+    formatPosition(info.tail),
+    ...NO_STORE,
+  ];
+  if (info.ttlSeconds !== undefined) headers.push('Stream-TTL', String(info.ttlSeconds));
+  if (info.expiresAtText !== undefined) headers.push('Stream-Expires-At', info.expiresAtText);
+  pushClosed(headers, info.closed);
+  exchange.reply(200, headers);
+}

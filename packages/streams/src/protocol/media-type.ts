@@ -1,0 +1,91 @@
+/**
+ * Content types: the grammar at the edge, and what a type means for the wire: JSON mode, the form
+ * of SSE data, and whether a browser could run the bytes.
+ */
+import { HoldfastError, LIMITS } from '@holdfast/core';
+import { isJsonContentType } from '../content-type.ts';
+
+export interface ContentTypeFacts {
+  readonly json: boolean;
+  /** SSE carries the bytes as text; others as base64 (PROTOCOL 5.8). */
+  readonly text: boolean;
+  /** Headers that go with a body of this type: the type itself, and guards for active content. */
+  readonly headers: readonly string[];
+}
+
+export const DEFAULT_CONTENT_TYPE = 'application/octet-stream';
+
+const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
+const QUOTED =
+  '"(?:[\\t \\x21\\x23-\\x5b\\x5d-\\x7e\\x80-\\xff]|\\\\[\\t\\x20-\\x7e\\x80-\\xff])*"';
+const MEDIA_TYPE = new RegExp(
+  `^${TOKEN}/${TOKEN}(?:[ \\t]*;[ \\t]*(?:${TOKEN}=(?:${TOKEN}|${QUOTED}))?)*$`,
+);
+
+/**
+ * Types a browser shows or downloads but never runs. Everything else is served as an attachment
+ * in a sandbox: a list of the dangerous ones would always lack the newest.
+ */
+const PASSIVE_EXACT: ReadonlySet<string> = new Set([
+  'application/json',
+  'application/ndjson',
+  'application/x-ndjson',
+  'application/jsonl',
+  'application/octet-stream',
+  'application/x-protobuf',
+  'application/protobuf',
+  'application/msgpack',
+  'application/cbor',
+  'text/plain',
+  'text/csv',
+  'text/markdown',
+  'image/png',
+  'image/jpeg',
+  'image/gif',
+  'image/webp',
+]);
+const PASSIVE_FAMILY = /^(?:audio|video|font)\//;
+
+const GUARDS: readonly string[] = [
+  'Content-Security-Policy',
+  "sandbox; default-src 'none'",
+  'Content-Disposition',
+  'attachment',
+];
+
+/** Types seen lately; a server meets a handful, an attacker may send as many as he likes. */
+const MAX_REMEMBERED = 256;
+const remembered = new Map<string, ContentTypeFacts>();
+
+/** Throws `INVALID_HEADER`. Returns the trimmed text: it is kept as it was given. */
+export function parseContentType(text: string): string {
+  const trimmed = text.trim();
+  if (remembered.has(trimmed)) return trimmed;
+  if (trimmed.length > LIMITS.maxContentTypeBytes) {
+    throw new HoldfastError('INVALID_HEADER', `content-type is too long length=${trimmed.length}`);
+  }
+  if (!MEDIA_TYPE.test(trimmed)) {
+    throw new HoldfastError('INVALID_HEADER', 'content-type is not a media type');
+  }
+  factsOf(trimmed);
+  return trimmed;
+}
+
+export function factsOf(contentType: string): ContentTypeFacts {
+  const known = remembered.get(contentType);
+  if (known !== undefined) return known;
+  const semicolon = contentType.indexOf(';');
+  const essence = (semicolon === -1 ? contentType : contentType.slice(0, semicolon))
+    .trim()
+    .toLowerCase();
+  const json = isJsonContentType(contentType);
+  const passive = PASSIVE_EXACT.has(essence) || PASSIVE_FAMILY.test(essence);
+  const facts: ContentTypeFacts = {
+    json,
+    text: json || essence.startsWith('text/'),
+    headers: ['Content-Type', contentType, ...(passive ? [] : GUARDS)],
+  };
+  if (remembered.size >= MAX_REMEMBERED) remembered.clear();
+  remembered.set(contentType, facts);
+  return facts;
+}

@@ -1,0 +1,42 @@
+/** OPTIONS: what may be asked, and the preflight of a browser. */
+import type { Exchange } from './exchange.ts';
+import { ALLOWED_METHODS } from './problem.ts';
+
+const ALLOWED_HEADERS = [
+  'Content-Type',
+  'Authorization',
+  'If-None-Match',
+  'If-Match',
+  'Cache-Control',
+  'Last-Event-ID',
+  'Stream-Seq',
+  'Stream-TTL',
+  'Stream-Expires-At',
+  'Stream-Closed',
+  'Stream-Forked-From',
+  'Stream-Fork-Offset',
+  'Stream-Fork-Sub-Offset',
+  'Producer-Id',
+  'Producer-Epoch',
+  'Producer-Seq',
+].join(', ');
+
+/** How long a browser may remember the answer. */
+const PREFLIGHT_SECONDS = '600';
+
+/**
+ * Methods and headers are the same for everybody; whether the page may use them is told by
+ * `Access-Control-Allow-Origin`, which only allowed origins get.
+ */
+export function answerOptions(exchange: Exchange): void {
+  exchange.reply(204, [
+    'Allow',
+    ALLOWED_METHODS,
+    'Access-Control-Allow-Methods',
+    ALLOWED_METHODS,
+    'Access-Control-Allow-Headers',
+    ALLOWED_HEADERS,
+    'Access-Control-Max-Age',
+    PREFLIGHT_SECONDS,
+  ]);
+}

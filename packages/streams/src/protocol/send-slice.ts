@@ -1,0 +1,102 @@
+/**
+ * Sends the body of a read. JSON rests as messages with a comma behind each, so an array is the
+ * bytes between brackets without the last comma. From memory it goes out at once; from disk piece
+ * by piece, the next only after the client took the last.
+ *
+ * The length is announced before the first byte: when the disk fails half-way, the connection is
+ * cut and the client sees that the body is short.
+ */
+import type { StreamSlice } from '../stream-store.ts';
+import type { Exchange } from './exchange.ts';
+import { untilDrained } from './write-gate.ts';
+
+const OPEN = Buffer.from('[');
+const CLOSE = Buffer.from(']');
+const EMPTY_ARRAY = Buffer.from('[]');
+const EMPTY = Buffer.alloc(0);
+
+/** Up to here a body is copied next to its head and both leave in one write. */
+const MAX_JOINED_BYTES = 16 * 1024;
+
+/** Length of the body that `sendSlice` will send. */
+export function bodyLength(slice: StreamSlice): number {
+  if (!slice.info.json) return slice.byteLength;
+  return slice.byteLength === 0 ? EMPTY_ARRAY.length : slice.byteLength + 1;
+}
+
+/** @param headers complete, with the length */
+export function sendSlice(
+  exchange: Exchange,
+  slice: StreamSlice,
+  status: number,
+  headers: string[],
+): void {
+  const { response } = exchange;
+  response.writeHead(status, headers);
+  if (slice.byteLength === 0) {
+    response.end(slice.info.json ? EMPTY_ARRAY : EMPTY);
+  } else if (slice.bytes !== undefined) {
+    sendParts(exchange, bodyParts(slice.bytes, slice.info.json, slice.byteLength));
+  } else {
+    sendPieces(exchange, slice).catch((error: unknown) => exchange.fail(error));
+  }
+}
+
+/** The body of `byteLength` resting bytes as parts to send one after the other. */
+export function bodyParts(
+  bytes: readonly Buffer[],
+  json: boolean,
+  byteLength: number,
+): readonly Buffer[] {
+  if (!json) return bytes;
+  if (byteLength === 0) return [EMPTY_ARRAY];
+  return [OPEN, ...withoutLastByte(bytes), CLOSE];
+}
+
+export function withoutLastByte(bytes: readonly Buffer[]): readonly Buffer[] {
+  const last = bytes[bytes.length - 1] as Buffer;
+  return [...bytes.slice(0, -1), last.subarray(0, last.length - 1)];
+}
+
+function sendParts(exchange: Exchange, parts: readonly Buffer[]): void {
+  const { response } = exchange;
+  let size = 0;
+  for (const part of parts) size += part.length;
+  if (size <= MAX_JOINED_BYTES) {
+    response.end(joinLatin1(parts), 'latin1');
+    return;
+  }
+  response.cork();
+  for (const part of parts) response.write(part);
+  response.end();
+}
+
+/** Bytes as a string of the same length: Node.js sends it together with the head. */
+export function joinLatin1(parts: readonly Buffer[]): string {
+  let text = '';
+  for (const part of parts) text += part.toString('latin1');
+  return text;
+}
+
+async function sendPieces(exchange: Exchange, slice: StreamSlice): Promise<void> {
+  const { response, context } = exchange;
+  const { json } = slice.info;
+  let left = json ? slice.byteLength - 1 : slice.byteLength;
+  if (json) response.write(OPEN);
+  for await (const buffers of slice.pieces()) {
+    response.cork();
+    for (const buffer of buffers) {
+      const part = buffer.length > left ? buffer.subarray(0, left) : buffer;
+      if (part.length > 0) response.write(part);
+      left -= part.length;
+    }
+    response.uncork();
+    if (!(await untilDrained(response, context.clock, context.settings.writeIdleTimeoutMs))) return;
+  }
+  if (left > 0) {
+    context.logger.error('protocol.short-read', { missingBytes: left });
+    response.destroy();
+    return;
+  }
+  response.end(json ? CLOSE : undefined);
+}

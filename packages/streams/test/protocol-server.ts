@@ -1,0 +1,39 @@
+/** A protocol over a store on a free loopback port, for tests. */
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { NodeClock, NodeRandom, SILENT } from '@holdfast/core';
+import type { StreamProtocolSettings } from '../src/protocol/protocol-settings.ts';
+import { createStreamProtocol, type StreamProtocol } from '../src/protocol/stream-protocol.ts';
+import type { StreamStore } from '../src/stream-store.ts';
+
+export interface ProtocolServer {
+  readonly protocol: StreamProtocol;
+  readonly server: Server;
+  readonly port: number;
+  readonly baseUrl: string;
+  close(): Promise<void>;
+}
+
+export async function serveProtocol(
+  store: StreamStore,
+  settings: Partial<StreamProtocolSettings> = {},
+): Promise<ProtocolServer> {
+  const protocol = createStreamProtocol(
+    { store, clock: new NodeClock(), random: new NodeRandom(), logger: SILENT },
+    settings,
+  );
+  const server = createServer((request, response) => protocol.handle(request, response));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    protocol,
+    server,
+    port,
+    baseUrl: `http://127.0.0.1:${port}`,
+    async close() {
+      protocol.drain();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
