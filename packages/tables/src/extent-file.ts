@@ -104,7 +104,7 @@ export class ExtentFile {
       }
       return new ExtentFile(components, file, info, footer);
     } catch (error) {
-      await file.retire().catch(() => undefined); // the first error matters
+      await file.retire();
       throw error;
     }
   }

@@ -29,11 +29,11 @@ import {
 } from '@holdfast/core';
 import { manifestFileName, parseManifestFileName } from './file-names.ts';
 import {
+  assertSense,
   decodeManifest,
   encodeManifest,
   type Manifest,
   MANIFEST_DIGEST_BYTES,
-  requireSense,
 } from './manifest.ts';
 import { NewFile } from './new-file.ts';
 import { damaged, storageError } from './storage-error.ts';
@@ -116,7 +116,7 @@ export class ManifestStore {
       });
     }
     assert(next.generation === this.#generation + 1, 'manifest generations rise by one');
-    requireSense(next);
+    assertSense(next);
     const file = encodeManifest({ ...next, previousDigest: this.#digest }, this.#codec);
     await this.#assertStillOurs(); // I2
     const path = `${this.#directory}/${manifestFileName(next.generation)}`;
@@ -228,7 +228,7 @@ async function readWhole(fileSystem: FileSystem, path: string): Promise<Buffer> 
   } catch (error) {
     throw storageError(error, 'reading', path);
   } finally {
-    await handle?.close();
+    await handle?.close().catch(() => undefined); // opened to read: nothing can be lost
   }
 }
 

@@ -113,8 +113,19 @@ export function decodeManifest(
   return manifest;
 }
 
-/** Relations between fields: also asserted before a manifest is written. */
-export function requireSense(manifest: Manifest): void {
+/** The same before writing, where a violation is a bug of whoever made the manifest. */
+export function assertSense(manifest: Manifest): void {
+  try {
+    requireSense(manifest);
+  } catch (error) {
+    throw new HoldfastError('INVARIANT_VIOLATED', 'a manifest to be written makes no sense', {
+      cause: error,
+    });
+  }
+}
+
+/** Relations between fields. */
+function requireSense(manifest: Manifest): void {
   const ids = new Set<number>();
   const claim = (id: number): void => {
     require(id > 0 && id < manifest.nextFileId && !ids.has(id), 'file id');

@@ -60,7 +60,8 @@ export class SharedFile {
   retire(): Promise<void> {
     this.#retired = true;
     if (this.#readers === 0) this.#resolveIdle?.();
-    this.#closed ??= this.#idle.then(() => this.#handle.close());
+    // Nothing was written through it: a failing close loses nothing.
+    this.#closed ??= this.#idle.then(() => this.#handle.close()).catch(() => undefined);
     return this.#closed;
   }
 

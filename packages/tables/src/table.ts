@@ -105,7 +105,7 @@ export class Table {
       assertSameTable(path, footerAt, info, footer, root.firstKey, groups);
       return new Table(components, file, info, groups);
     } catch (error) {
-      await file.retire().catch(() => undefined); // the first error matters
+      await file.retire();
       throw error;
     }
   }
