@@ -10,7 +10,7 @@ export const LOG_CUT_POINTS = [
   'log.segmentPrepared',
   /** The header of the next segment is durable; the old segment is sealed from here on. */
   'log.rollCreated',
-  /** The zeros of an extension are synced; the tail has not entered them. */
+  /** Zeros ahead of the tail are written, not synced; the tail has not entered them. */
   'log.extended',
   /** A segment is unlinked, its folder is not synced. */
   'log.truncateUnlinked',

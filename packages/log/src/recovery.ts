@@ -19,6 +19,7 @@ import {
   type Lsn,
   type SegmentId,
   cut,
+  isZero,
   writeFully,
 } from '@holdfast/core';
 import type { LiveSegment } from './live-segments.ts';
@@ -32,7 +33,7 @@ import {
   homeOf,
   placeAfter,
 } from './segment-reader.ts';
-import { damagedBatch, isZero, judgeTail } from './tail-verdict.ts';
+import { damagedBatch, judgeTail } from './tail-verdict.ts';
 
 export interface RecoveredLog {
   /** Those that hold records, oldest first. */

@@ -110,6 +110,8 @@ export class SegmentSupply {
         await this.#allocating.catch(() => undefined);
       } else if (active === undefined || this.#wantsRoll(active, bytes)) {
         await this.roll(nextLsn, nowMs, useReserve);
+      } else if (active.tail + bytes + CLOSING_FRAME_BYTES <= active.writtenTo) {
+        await active.datasync();
       } else {
         const end = active.tail + bytes + CLOSING_FRAME_BYTES;
         await this.#exclusively(() => this.#extend(active, end, useReserve));
@@ -144,8 +146,8 @@ export class SegmentSupply {
   lookAhead(): void {
     const active = this.#active;
     if (active === undefined || this.#allocating !== undefined || this.#disk.isFull) return;
-    const step = Math.min(this.#parts.preallocateBytes, active.zeroedTo);
-    if (active.zeroedTo - active.tail >= step / 2) return;
+    const step = Math.min(this.#parts.preallocateBytes, active.writtenTo);
+    if (active.writtenTo - active.tail >= step / 2) return;
     if (!this.#mayExtend(active) && this.#prepared !== undefined) return;
     this.#exclusively(() => this.#topUp(false)).catch(() => undefined);
   }
@@ -170,13 +172,13 @@ export class SegmentSupply {
   }
 
   #mayExtend(active: SegmentWriter): boolean {
-    return active.zeroedTo < this.#parts.segmentTargetBytes;
+    return active.writtenTo < this.#parts.segmentTargetBytes;
   }
 
   async #topUp(useReserve: boolean): Promise<void> {
     const active = this.#active;
     if (active !== undefined && this.#mayExtend(active)) {
-      await this.#extend(active, active.zeroedTo, useReserve);
+      await this.#extend(active, active.writtenTo, useReserve);
     } else if (this.#prepared === undefined) {
       await this.#prepare(useReserve);
     }
@@ -185,10 +187,10 @@ export class SegmentSupply {
   /** Small files grow by doubling, large ones by whole steps; at least to `end`. */
   async #extend(active: SegmentWriter, end: number, useReserve: boolean): Promise<void> {
     // A full disk gives only what is asked for: the reserve has to last.
-    const step = this.#disk.isFull ? 0 : Math.min(this.#parts.preallocateBytes, active.zeroedTo);
-    const target = Math.max(end, active.zeroedTo + step);
-    const bytes = target - active.zeroedTo;
-    await this.#disk.allocate(bytes, useReserve, () => active.extend(target));
+    const step = this.#disk.isFull ? 0 : Math.min(this.#parts.preallocateBytes, active.writtenTo);
+    const target = Math.max(end, active.writtenTo + step);
+    const bytes = target - active.writtenTo;
+    await this.#disk.allocate(bytes, useReserve, () => active.writeZeros(target));
   }
 
   async #prepare(useReserve: boolean): Promise<void> {

@@ -5,10 +5,11 @@
  * 1. A frame is written only below `zeroedTo`: over zeros that were synced, after a header
  *    that was synced.
  * 2. No byte below `tail` is written again.
- * 3. Zeros are written and synced through a handle of their own: the kernel reports a failed
- *    sync once per handle, so a failed extension can not use up the report the batches need.
+ * 3. One sync of the file is under way at a time: some systems report a failed sync to one
+ *    caller only. So zeros are written beside the batches, but it is the sync of the next
+ *    batch that makes them durable.
  *
- * Owned by the segment supply; one frame and one extension are under way at most.
+ * Owned by the segment supply; one frame and one run of zeros are under way at most.
  */
 import {
   type BlockCodec,
@@ -40,18 +41,17 @@ export class SegmentWriter implements FrameHome {
   readonly id: SegmentId;
   readonly path: string;
   readonly #file: FileHandle;
-  readonly #zeroing: FileHandle;
   incarnation = 0;
   /** Tag of the last frame, or of the header. */
   lastTag: Buffer = Buffer.alloc(16);
   #tail = 0;
   #zeroedTo = 0;
+  #writtenTo = 0;
 
-  private constructor(id: SegmentId, file: FileHandle, zeroing: FileHandle) {
+  private constructor(id: SegmentId, file: FileHandle) {
     this.id = id;
     this.path = file.path;
     this.#file = file;
-    this.#zeroing = zeroing;
   }
 
   /** Makes a file of `bytes` synced zeros with a durable name, but no header yet. */
@@ -63,16 +63,14 @@ export class SegmentWriter implements FrameHome {
   ): Promise<SegmentWriter> {
     const path = `${directory}/${segmentFileName(id)}`;
     const file = await fileSystem.open(path, 'create');
-    let zeroing: FileHandle | undefined;
     try {
-      zeroing = await fileSystem.open(path, 'write');
-      const writer = new SegmentWriter(id, file, zeroing);
-      await writer.extend(SEGMENT_HEADER_BYTES + bytes);
+      const writer = new SegmentWriter(id, file);
+      await writer.writeZeros(SEGMENT_HEADER_BYTES + bytes);
+      await writer.datasync();
       await fileSystem.syncDirectory(directory);
       await cut('log.segmentPrepared');
       return writer;
     } catch (error) {
-      await zeroing?.close().catch(() => undefined);
       await file.close().catch(() => undefined);
       // All zero and without a header: the next start removes it if this does not.
       await fileSystem.unlink(path).catch(() => undefined);
@@ -88,6 +86,11 @@ export class SegmentWriter implements FrameHome {
   /** Everything from the tail up to here is synced zeros. */
   get zeroedTo(): number {
     return this.#zeroedTo;
+  }
+
+  /** Zeros are written up to here; the next `datasync` moves `zeroedTo` along. */
+  get writtenTo(): number {
+    return this.#writtenTo;
   }
 
   /** Whether the segment holds frames. */
@@ -126,22 +129,23 @@ export class SegmentWriter implements FrameHome {
     tag.copy(this.lastTag);
   }
 
-  datasync(): Promise<void> {
-    return this.#file.datasync();
+  /** Makes everything written before the call durable. */
+  async datasync(): Promise<void> {
+    const covered = this.#writtenTo;
+    await this.#file.datasync();
+    this.#zeroedTo = covered;
   }
 
-  /** Moves `zeroedTo` to `end`, which may take a while; frames may be written meanwhile. */
-  async extend(end: number): Promise<void> {
-    for (let at = this.#zeroedTo; at < end; at += ZEROS.length) {
-      await writeFully(this.#zeroing, ZEROS.subarray(0, Math.min(ZEROS.length, end - at)), at);
+  /** Zeros up to `end`, which may take a while; frames may be written and synced meanwhile. */
+  async writeZeros(end: number): Promise<void> {
+    for (let at = this.#writtenTo; at < end; at += ZEROS.length) {
+      await writeFully(this.#file, ZEROS.subarray(0, Math.min(ZEROS.length, end - at)), at);
     }
-    await this.#zeroing.datasync();
-    this.#zeroedTo = Math.max(this.#zeroedTo, end);
+    this.#writtenTo = Math.max(this.#writtenTo, end);
     await cut('log.extended');
   }
 
   async close(): Promise<void> {
-    await this.#zeroing.close();
     await this.#file.close();
   }
 }

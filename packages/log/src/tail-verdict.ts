@@ -6,7 +6,7 @@
  * written over synced zeros; a sector reaches the disk whole or not at all. So where a sector
  * of a torn frame is missing, there are zeros, and nothing stands behind the frame.
  */
-import { type BlockCodec, HoldfastError, LIMITS } from '@holdfast/core';
+import { type BlockCodec, HoldfastError, LIMITS, isZero } from '@holdfast/core';
 import { type FrameHead, type FrameHome, paddedLength, readFrameHead } from './batch-frame.ts';
 import type { FramePlace, SegmentReader } from './segment-reader.ts';
 
@@ -23,8 +23,6 @@ interface Survey {
   /** The first head behind the frame. */
   laterHead: FrameHead | undefined;
 }
-
-const ZERO_BLOCK: Buffer = Buffer.alloc(LIMITS.blockBytes);
 
 /**
  * Judges what stands at `place`, where no intact frame is. Rejects with `CHECKSUM_MISMATCH`
@@ -99,14 +97,6 @@ function zeroSectors(block: Buffer, length: number): number {
     if (isZero(block.subarray(at, at + LIMITS.sectorBytes))) count++;
   }
   return count;
-}
-
-export function isZero(bytes: Buffer): boolean {
-  for (let at = 0; at < bytes.length; at += ZERO_BLOCK.length) {
-    const piece = Math.min(ZERO_BLOCK.length, bytes.length - at);
-    if (bytes.compare(ZERO_BLOCK, 0, piece, at, at + piece) !== 0) return false;
-  }
-  return true;
 }
 
 function damaged(

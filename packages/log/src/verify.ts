@@ -11,6 +11,7 @@ import {
   LIMITS,
   type Lsn,
   isHoldfastError,
+  isZero,
 } from '@holdfast/core';
 import { type FrameHome, decodeRecords, readFrameHead } from './batch-frame.ts';
 import type { LiveSegment, LiveSegments } from './live-segments.ts';
@@ -24,7 +25,6 @@ import {
   placeAfter,
 } from './segment-reader.ts';
 import { SEGMENT_HEADER_USED_BYTES } from './segment-header.ts';
-import { isZero } from './tail-verdict.ts';
 
 const EVERYTHING = { from: 0, to: Number.MAX_SAFE_INTEGER };
 
