@@ -3,46 +3,54 @@
  * work. Answers hold no paths and no versions: whoever can reach the port may read them.
  *
  * Invariants
- * I1. A state never becomes healthier: opening a node again makes a new `Health`.
+ * I1. Neither fact is ever taken back: opening a node again makes a new `Health`.
  */
 export type HealthState = 'ready' | 'draining' | 'failed' | 'closed';
 
-const RANK: Record<HealthState, number> = { ready: 0, draining: 1, failed: 2, closed: 3 };
-
 export interface HealthReport {
   readonly status: HealthState;
-  readonly checks: Readonly<Record<string, 'ok' | 'draining' | 'failed' | 'closed'>>;
+  readonly checks: {
+    readonly storage: 'ok' | 'failed';
+    readonly requests: 'ok' | 'draining' | 'closed';
+  };
 }
 
 export class Health {
-  #state: HealthState = 'ready';
-  #storageFailed = false;
+  #storage: 'ok' | 'failed' = 'ok';
+  #requests: 'ok' | 'draining' | 'closed' = 'ok';
 
   get state(): HealthState {
-    return this.#state;
+    if (this.#requests === 'closed') return 'closed';
+    if (this.#storage === 'failed') return 'failed';
+    return this.#requests === 'draining' ? 'draining' : 'ready';
   }
 
   get ready(): boolean {
-    return this.#state === 'ready';
+    return this.state === 'ready';
   }
 
-  /** Storage has failed for good in this process; stays true while the node drains and closes. */
+  /** Requests are taken, at least reads. */
+  get accepting(): boolean {
+    return this.#requests === 'ok';
+  }
+
   get storageFailed(): boolean {
-    return this.#storageFailed;
+    return this.#storage === 'failed';
   }
 
-  worsen(state: HealthState): void {
-    if (state === 'failed') this.#storageFailed = true;
-    if (RANK[state] > RANK[this.#state]) this.#state = state; // I1
+  fail(): void {
+    this.#storage = 'failed';
+  }
+
+  drain(): void {
+    if (this.#requests === 'ok') this.#requests = 'draining'; // I1
+  }
+
+  close(): void {
+    this.#requests = 'closed';
   }
 
   report(): HealthReport {
-    return {
-      status: this.#state,
-      checks: {
-        storage: this.#storageFailed ? 'failed' : 'ok',
-        requests: this.#state === 'ready' || this.#state === 'failed' ? 'ok' : this.#state,
-      },
-    };
+    return { status: this.state, checks: { storage: this.#storage, requests: this.#requests } };
   }
 }

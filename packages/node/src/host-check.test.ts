@@ -2,12 +2,16 @@ import { describe, expect, it } from 'vitest';
 import { HostCheck, hostName, isLoopbackAddress } from './host-check.ts';
 
 describe('HostCheck', () => {
-  it.each(['localhost', 'LOCALHOST:4437', '127.0.0.1:80', '127.1.2.3', '[::1]:4437', 'a.localhost'])(
-    'accepts %s on loopback',
-    (host) => {
-      expect(new HostCheck([], true).accepts(host)).toBe(true);
-    },
-  );
+  it.each([
+    'localhost',
+    'LOCALHOST:4437',
+    '127.0.0.1:80',
+    '127.1.2.3',
+    '[::1]:4437',
+    'a.localhost',
+  ])('accepts %s on loopback', (host) => {
+    expect(new HostCheck([], true).accepts(host)).toBe(true);
+  });
 
   it.each([
     'evil.example',

@@ -2,8 +2,7 @@
  * Settings of a node: plain data, checked once, frozen. Where a value comes from (flag,
  * environment, default) is the business of whoever calls `parseNodeSettings`.
  */
-import { HoldfastError, LIMITS } from '@holdfast/core';
-import { closestName } from './closest-name.ts';
+import { closestName, HoldfastError, LIMITS } from '@holdfast/core';
 
 export interface NodeSettings {
   /** Data directory; absent with `memory`. */
@@ -20,7 +19,7 @@ export interface NodeSettings {
   readonly insecure: boolean;
   /** `Host` names to accept. Empty: loopback names on loopback, every name elsewhere. */
   readonly allowedHosts: readonly string[];
-  /** Origins of web pages that may call. Empty: pages served from loopback. */
+  /** Origins of web pages that may call; `*` is all. Empty: pages served from loopback. */
   readonly allowedOrigins: readonly string[];
   /** Lower: more requests from idle readers. Higher: proxies may cut first. */
   readonly longPollTimeoutMs: number;
@@ -146,7 +145,7 @@ function checkTogether(settings: NodeSettings): void {
     throw invalid('must be a power of two', 'shardCount');
   }
   for (const origin of settings.allowedOrigins) {
-    if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
+    if (origin !== '*' && (!URL.canParse(origin) || new URL(origin).origin !== origin)) {
       throw invalid('must hold origins like https://app.example', 'allowedOrigins');
     }
   }

@@ -1,0 +1,39 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { readEvents, type ServerEvent } from './event-stream.ts';
+
+async function eventsOf(chunks: Iterable<Uint8Array>): Promise<ServerEvent[]> {
+  const events: ServerEvent[] = [];
+  async function* body(): AsyncGenerator<Uint8Array> {
+    yield* chunks;
+  }
+  for await (const event of readEvents(body())) events.push(event);
+  return events;
+}
+
+const TEXT =
+  ': hello\n\nevent: data\ndata: [\ndata: {"k":"ü€😀"},\ndata:]\n\n' +
+  'event: control\r\ndata: {"a":1}\r\n\r\ndata\n\n\nid: 3\n\nevent: cut\ndata: off\n';
+const EVENTS = [
+  { type: 'data', data: '[\n{"k":"ü€😀"},\n]' },
+  { type: 'control', data: '{"a":1}' },
+  { type: 'message', data: '' },
+];
+
+describe('readEvents', () => {
+  it('joins data lines, skips comments, and drops an event that is cut off', async () => {
+    expect(await eventsOf([Buffer.from(TEXT)])).toEqual(EVENTS);
+  });
+
+  it('gives the same events wherever the chunks are cut', async () => {
+    const bytes = Buffer.from(TEXT);
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat(bytes.length), { maxLength: 40 }), async (cuts) => {
+        const at = [0, ...cuts.sort((a, b) => a - b), bytes.length];
+        const chunks = at.slice(1).map((end, i) => bytes.subarray(at[i], end));
+        expect(await eventsOf(chunks)).toEqual(EVENTS);
+      }),
+      { numRuns: 200 },
+    );
+  });
+});

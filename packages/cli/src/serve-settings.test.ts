@@ -1,0 +1,55 @@
+import { SETTING_KINDS } from '@holdfast/node';
+import { describe, expect, it } from 'vitest';
+import { FakeConsole } from '../test/fake-console.ts';
+import { FlagValues } from './command.ts';
+import { serve } from './serve.ts';
+import { flagName, serveSettings, variableName } from './serve-settings.ts';
+
+function settingsOf(
+  given: Record<string, string | boolean>,
+  env: Record<string, string> = {},
+  dir?: string,
+) {
+  const io = new FakeConsole();
+  Object.assign(io.env, env);
+  return serveSettings({
+    io,
+    arguments: dir === undefined ? [] : [dir],
+    values: new FlagValues(given, serve.flags, io.env),
+    json: false,
+  });
+}
+
+describe('serveSettings', () => {
+  it('has a flag of the right kind, and a variable, for every setting of a node', () => {
+    for (const [key, kind] of Object.entries(SETTING_KINDS)) {
+      if (key === 'dir') continue;
+      const flag = serve.flags[flagName(key)];
+      expect([key, flag?.type]).toEqual([key, kind === 'flag' ? 'boolean' : 'string']);
+      expect(flag?.env).toBe(variableName(key));
+    }
+  });
+
+  it('takes the flag before the environment', () => {
+    const env = { HOLDFAST_PORT: '1', HOLDFAST_HOST: 'localhost', HOLDFAST_MEMORY: 'true' };
+    expect(settingsOf({ port: '2' }, env)).toEqual({ port: 2, host: 'localhost', memory: true });
+  });
+
+  it('keeps data in ./data, HOLDFAST_DIR or DIR, in rising order', () => {
+    expect(settingsOf({})).toEqual({ dir: './data' });
+    expect(settingsOf({}, { HOLDFAST_DIR: '/a' })).toEqual({ dir: '/a' });
+    expect(settingsOf({}, { HOLDFAST_DIR: '/a', HOLDFAST_MEMORY: '1' }, '/b')).toEqual({
+      dir: '/b',
+      memory: false,
+    });
+    expect(settingsOf({ memory: true }, { HOLDFAST_DIR: '/a' })).toEqual({ memory: true });
+  });
+
+  it('splits lists and refuses what is no number, naming where it came from', () => {
+    expect(settingsOf({ 'allowed-hosts': 'a, b' })).toMatchObject({ allowedHosts: ['a', 'b'] });
+    expect(() => settingsOf({ port: 'x' })).toThrow('--port must be a whole number');
+    expect(() => settingsOf({}, { HOLDFAST_PORT: 'x' })).toThrow('HOLDFAST_PORT must be');
+    expect(() => settingsOf({}, { HOLDFAST_MEMORY: 'si' })).toThrow('HOLDFAST_MEMORY must be');
+    expect(() => settingsOf({ memory: true }, {}, '/b')).toThrow('exclude each other');
+  });
+});

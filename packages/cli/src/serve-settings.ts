@@ -1,0 +1,93 @@
+/**
+ * Flags and environment of `serve` to settings of a node. Both are mechanical: `shardCount` is
+ * `--shard-count` and `HOLDFAST_SHARD_COUNT`. Flag over environment over default.
+ */
+import type { NodeSettingsInput, SettingKind } from '@holdfast/node';
+import { usageError } from './command-error.ts';
+import type { CommandCall, Flag } from './command.ts';
+
+/** `dir` is the argument of the command, and `HOLDFAST_DIR`. */
+type FlagSetting = Exclude<keyof NodeSettingsInput, 'dir'>;
+
+interface SettingFlag {
+  readonly kind: SettingKind;
+  readonly value?: string;
+  readonly summary: string;
+}
+
+const SETTINGS: Readonly<Record<FlagSetting, SettingFlag>> = {
+  memory: { kind: 'flag', summary: 'keep everything in memory; nothing survives the process' },
+  host: { kind: 'text', value: 'H', summary: 'address to listen on (default 127.0.0.1)' },
+  port: { kind: 'integer', value: 'N', summary: 'port; 0 picks a free one (default 4437)' },
+  basePath: { kind: 'text', value: 'PATH', summary: 'where streams live (default /v1/stream/)' },
+  insecure: { kind: 'flag', summary: 'listen on a public address although anybody may call' },
+  allowedHosts: { kind: 'list', value: 'A,B', summary: 'Host names to accept' },
+  allowedOrigins: { kind: 'list', value: 'A,B', summary: 'origins of web pages that may call' },
+  longPollTimeoutMs: { kind: 'integer', value: 'N', summary: 'how long a long-poll waits' },
+  maxChunkBytes: { kind: 'integer', value: 'N', summary: 'body of one read response' },
+  maxBodyBytes: { kind: 'integer', value: 'N', summary: 'largest request body' },
+  drainTimeoutMs: { kind: 'integer', value: 'N', summary: 'how long a stop waits for requests' },
+  shardCount: { kind: 'integer', value: 'N', summary: 'shards of a new data directory' },
+};
+
+const DEFAULT_DIR = './data';
+
+export const SETTING_FLAGS: Readonly<Record<string, Flag>> = Object.fromEntries(
+  Object.entries(SETTINGS).map(([key, { kind, value, summary }]) => [
+    flagName(key),
+    {
+      type: kind === 'flag' ? 'boolean' : 'string',
+      summary,
+      env: variableName(key),
+      ...(value === undefined ? {} : { value }),
+    } satisfies Flag,
+  ]),
+);
+
+export function serveSettings(call: CommandCall): NodeSettingsInput {
+  const settings: Record<string, unknown> = {};
+  for (const [key, { kind }] of Object.entries(SETTINGS)) {
+    const value = settingValue(call, key, kind);
+    if (value !== undefined) settings[key] = value;
+  }
+  const given = call.arguments[0];
+  if (given !== undefined) {
+    if (call.values.flag('memory')) throw usageError('DIR and --memory exclude each other');
+    return { ...settings, memory: false, dir: given };
+  }
+  if (settings['memory'] === true) return settings;
+  return { ...settings, dir: call.io.env['HOLDFAST_DIR'] || DEFAULT_DIR };
+}
+
+function settingValue(call: CommandCall, key: string, kind: SettingKind): unknown {
+  const flag = flagName(key);
+  if (kind === 'flag' && call.values.flag(flag)) return true;
+  const text = kind === 'flag' ? call.io.env[variableName(key)] : call.values.text(flag);
+  if (text === undefined || text === '') return undefined;
+  const origin = call.values.given(flag) ? `--${flag}` : variableName(key);
+  return parseText(text, kind, origin);
+}
+
+function parseText(text: string, kind: SettingKind, origin: string): unknown {
+  switch (kind) {
+    case 'text':
+      return text;
+    case 'list':
+      return text.split(',').map((item) => item.trim());
+    case 'integer':
+      if (!/^\d{1,15}$/.test(text)) throw usageError(`${origin} must be a whole number`);
+      return Number(text);
+    case 'flag':
+      if (text === '1' || text === 'true') return true;
+      if (text === '0' || text === 'false') return false;
+      throw usageError(`${origin} must be true or false`);
+  }
+}
+
+export function flagName(setting: string): string {
+  return setting.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+export function variableName(setting: string): string {
+  return `HOLDFAST_${setting.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+}

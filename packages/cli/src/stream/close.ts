@@ -1,0 +1,26 @@
+import { SERVER_FLAGS, type Command } from '../command.ts';
+import { EXIT } from '../exit-codes.ts';
+import { StreamClient } from '../stream-client.ts';
+import { streamAnswer } from './stream-answer.ts';
+
+export const streamClose: Command = {
+  name: 'stream close',
+  summary: 'close a stream for good; readers see its end',
+  positionals: [{ name: 'PATH', required: true }],
+  flags: SERVER_FLAGS,
+  async run(call) {
+    const {
+      io,
+      arguments: [path = ''],
+      json,
+    } = call;
+    const response = await StreamClient.of(call).stream(path, {
+      method: 'POST',
+      headers: { 'stream-closed': 'true' },
+    });
+    const { nextOffset, closed } = streamAnswer(response);
+    if (json) await io.out(`${JSON.stringify({ path, nextOffset, closed })}\n`);
+    else io.err(`closed: ${path}\n`);
+    return EXIT.ok;
+  },
+};

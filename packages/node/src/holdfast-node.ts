@@ -1,0 +1,183 @@
+/**
+ * A running node: streams in this process, their HTTP face, and an orderly end. Made by
+ * `openNode`. It never ends the process, listens to no signals and touches no globals.
+ *
+ * Invariants
+ * I1. Closing goes one way and once: ready turns 503, live readers are told to come back,
+ *     requests in flight are answered within `drainTimeoutMs`, the port is given back, and only
+ *     then is the database checkpointed and closed.
+ * I2. When storage fails, the node stays open and says so (`onFailed`, `/readyz`, `NODE_FAILED`
+ *     on every write) until its owner closes it: opening it anew is the only way back.
+ *
+ * Owns: the database, the protocol, and every listener it opened.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { HoldfastError, type Clock, type Logger } from '@holdfast/core';
+import type { DatabaseStats, StateProblem } from '@holdfast/database';
+import type { StreamStore } from '@holdfast/streams';
+import { EmbeddedStreams } from './embedded-streams.ts';
+import { bridgeFetch } from './fetch-bridge.ts';
+import type { Health, HealthState } from './health.ts';
+import { HttpListener, type ListenAddress } from './http-listener.ts';
+import type { RequestRouter } from './request-router.ts';
+import type { NodeSettings } from './settings.ts';
+
+/** The part of the database a node needs once it is open. */
+export interface NodeDatabase {
+  onFailed(listener: (error: HoldfastError) => void): void;
+  verify(): Promise<StateProblem[]>;
+  checkpoint(): Promise<void>;
+  stats(): DatabaseStats;
+  close(): Promise<void>;
+}
+
+/** The part of the stream protocol a node needs besides routing. */
+export interface NodeProtocol {
+  /** Long-polls answer 204, SSE connections end with a control event. */
+  drain(): void | Promise<void>;
+  readonly liveReaders: number;
+}
+
+export interface NodeParts {
+  readonly database: NodeDatabase;
+  readonly store: StreamStore;
+  readonly protocol: NodeProtocol;
+  readonly router: RequestRouter;
+  readonly health: Health;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface NodeStats {
+  readonly state: HealthState;
+  /** Streams that can be read; deleted ones kept for their forks do not count. */
+  readonly streams: number;
+  readonly liveReaders: number;
+  readonly requestsInFlight: number;
+  readonly database: DatabaseStats;
+}
+
+export class HoldfastNode implements AsyncDisposable {
+  readonly settings: NodeSettings;
+  /** Streams without HTTP. */
+  readonly streams: EmbeddedStreams;
+  /** For `http.createServer(node.handler)`; the limits of that server are its owner's. */
+  readonly handler: (request: IncomingMessage, response: ServerResponse) => void;
+  /** For frameworks that speak the Fetch API. */
+  readonly fetch: (request: Request) => Promise<Response>;
+  readonly #parts: NodeParts;
+  readonly #closing = new AbortController();
+  readonly #listeners = new Set<HttpListener>();
+  #failure: HoldfastError | undefined;
+  #onFailed: ((error: HoldfastError) => void)[] = [];
+  #closed: Promise<void> | undefined;
+
+  /** @param settings parsed. Use `openNode`. */
+  constructor(parts: NodeParts, settings: NodeSettings) {
+    this.#parts = parts;
+    this.settings = settings;
+    this.streams = new EmbeddedStreams(parts.store, this.#closing.signal);
+    this.handler = (request, response) => parts.router.route(request, response);
+    this.fetch = (request) => bridgeFetch(this.handler, request);
+    parts.database.onFailed((error) => this.#failed(error));
+  }
+
+  get state(): HealthState {
+    return this.#parts.health.state;
+  }
+
+  /** Why storage failed, if it did. */
+  get failure(): HoldfastError | undefined {
+    return this.#failure;
+  }
+
+  /** Heard once, when storage fails; at once if it already did. */
+  onFailed(listener: (error: HoldfastError) => void): void {
+    if (this.#failure !== undefined) listener(this.#failure);
+    else this.#onFailed.push(listener);
+  }
+
+  /** Serves HTTP; host and port default to the node's settings. */
+  async listen(at: { host?: string; port?: number } = {}): Promise<ListenAddress> {
+    this.#assertOpen();
+    const { host, port, insecure, allowedHosts } = this.settings;
+    const listener = await HttpListener.open(this.#parts.router, {
+      host: at.host ?? host,
+      port: at.port ?? port,
+      insecure,
+      allowedHosts,
+    });
+    if (this.#closed !== undefined) {
+      await listener.close(); // closed while the port was being opened
+      this.#assertOpen();
+    }
+    this.#listeners.add(listener);
+    return listener.address;
+  }
+
+  /** Re-reads every byte of log and state. Empty when everything is whole. */
+  verify(): Promise<StateProblem[]> {
+    return this.#parts.database.verify();
+  }
+
+  checkpoint(): Promise<void> {
+    return this.#parts.database.checkpoint();
+  }
+
+  stats(): NodeStats {
+    return {
+      state: this.state,
+      liveReaders: this.#parts.protocol.liveReaders,
+      requestsInFlight: this.#parts.router.inFlight,
+      database: this.#parts.database.stats(),
+    };
+  }
+
+  /** Drains and closes (I1). Idempotent. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    const { health, protocol, router, database, clock, logger } = this.#parts;
+    health.drain();
+    try {
+      await protocol.drain();
+      const timedOut = await inTime(clock, router.idle(), this.settings.drainTimeoutMs);
+      if (timedOut) logger.warn('drain-cut', { requests: router.inFlight });
+      for (const listener of this.#listeners) await listener.close();
+      this.#closing.abort(new HoldfastError('CLOSED', 'the node was closed'));
+    } finally {
+      health.close();
+      await database.close();
+    }
+  }
+
+  #failed(error: HoldfastError): void {
+    this.#failure = error;
+    this.#parts.health.fail();
+    const listeners = this.#onFailed;
+    this.#onFailed = [];
+    for (const listener of listeners) listener(error);
+  }
+
+  #assertOpen(): void {
+    if (this.#closed !== undefined) throw new HoldfastError('CLOSED', 'the node is closed');
+  }
+}
+
+/** True when `delayMs` passed before `work` was done. */
+function inTime(clock: Clock, work: Promise<void>, delayMs: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = clock.after(delayMs, () => resolve(true));
+    void work.then(() => {
+      timer.cancel();
+      resolve(false);
+    });
+  });
+}

@@ -1,0 +1,53 @@
+/** What is done to a data directory while no node has it open: verify and rebalance. */
+import { HoldfastError, isHoldfastError } from '@holdfast/core';
+import { openDatabase, rebalanceDatabase, type RebalanceReport } from '@holdfast/database';
+import type { StateProblem } from '@holdfast/database';
+import { createStreamEngine } from '@holdfast/streams';
+import type { NodeComponents } from './node-components.ts';
+
+export interface VerifyReport {
+  /** Places that are damaged; empty when everything is whole. */
+  readonly problems: readonly StateProblem[];
+}
+
+/** @param total absent while nobody knows it. */
+export type OnProgress = (done: number, total?: number) => void;
+
+/** Damage is reported, not thrown; what is no data directory, or is in use, is thrown. */
+export async function verifyDirectory(
+  settings: { readonly dir: string },
+  components: NodeComponents,
+  _onProgress: OnProgress = () => undefined,
+): Promise<VerifyReport> {
+  await requireDirectory(settings.dir, components);
+  const engine = createStreamEngine(components);
+  try {
+    const database = await openDatabase(components, settings, [engine]);
+    try {
+      return { problems: await database.verify() };
+    } finally {
+      await database.close();
+    }
+  } catch (error) {
+    if (!isHoldfastError(error) || error.kind !== 'corrupt') throw error;
+    return { problems: [{ path: settings.dir, position: 0, message: error.message }] };
+  }
+}
+
+/** @throws before anything is changed when the directory is in use, damaged or absent. */
+export async function rebalanceDirectory(
+  settings: { readonly dir: string; readonly shardCount: number },
+  components: NodeComponents,
+  onProgress: OnProgress = () => undefined,
+): Promise<RebalanceReport> {
+  await requireDirectory(settings.dir, components);
+  const engine = createStreamEngine(components);
+  return rebalanceDatabase(components, settings, [engine], (rows) => onProgress(rows));
+}
+
+/** Opening creates a directory that is not there, which is not what these commands are for. */
+async function requireDirectory(dir: string, components: NodeComponents): Promise<void> {
+  const stat = await components.fileSystem.stat(dir);
+  if (stat?.kind === 'directory') return;
+  throw new HoldfastError('ROUTE_NOT_FOUND', `there is no data directory here path=${dir}`);
+}

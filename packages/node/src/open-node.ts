@@ -1,0 +1,76 @@
+/**
+ * `openNode`: settings to a running node. The one place where a database, its engines and their
+ * faces are put together.
+ */
+import { MemoryFileSystem, NodeFileSystem } from '@holdfast/core';
+import { openDatabase } from '@holdfast/database';
+import { createStreamEngine, createStreamProtocol } from '@holdfast/streams';
+import { InlineCompactor, NodeCompactor } from '@holdfast/tables';
+import { Health } from './health.ts';
+import { HoldfastNode } from './holdfast-node.ts';
+import { nodeComponents, type NodeComponents } from './node-components.ts';
+import { RequestRouter } from './request-router.ts';
+import { parseNodeSettings, type NodeSettings, type NodeSettingsInput } from './settings.ts';
+
+/** Where a memory node keeps its files: any name will do. */
+const MEMORY_DIR = '/memory';
+
+/**
+ * Opens the data directory (creating it when it is new), recovers what it holds, and resolves
+ * once the node may be used. Nothing listens yet: see `listen`.
+ *
+ * @throws `INVALID_SETTINGS`, `DIRECTORY_LOCKED`, and the codes of damaged data.
+ */
+export async function openNode(
+  input: NodeSettingsInput,
+  given: Partial<NodeComponents> = {},
+): Promise<HoldfastNode> {
+  const settings = parseNodeSettings(input);
+  const components = componentsFor(settings, given);
+  const { clock, random, logger } = components;
+  const engine = createStreamEngine({ clock, random, logger });
+  const database = await openDatabase(components, databaseSettings(settings), [engine]);
+  const protocol = createStreamProtocol(
+    { store: engine, clock, random, logger },
+    {
+      basePath: settings.basePath,
+      longPollTimeoutMs: settings.longPollTimeoutMs,
+      maxChunkBytes: settings.maxChunkBytes,
+      maxBodyBytes: settings.maxBodyBytes,
+      cors: { allowOrigin: settings.allowedOrigins },
+    },
+  );
+  const health = new Health();
+  const router = new RequestRouter(
+    { protocol, store: engine, health, clock, logger },
+    { basePath: settings.basePath },
+  );
+  return new HoldfastNode(
+    { database, store: engine, protocol, router, health, clock, logger },
+    settings,
+  );
+}
+
+/** Memory is a file system of its own: log, checkpoints and recovery run as on a disk. */
+function componentsFor(
+  settings: NodeSettings,
+  given: Partial<NodeComponents>,
+): Required<NodeComponents> {
+  const real = nodeComponents();
+  const clock = given.clock ?? real.clock;
+  const fileSystem = settings.memory
+    ? new MemoryFileSystem()
+    : (given.fileSystem ?? real.fileSystem);
+  // The thread of a NodeCompactor opens files itself, so it needs the real disk.
+  const compactor =
+    given.compactor ??
+    (fileSystem instanceof NodeFileSystem
+      ? new NodeCompactor()
+      : new InlineCompactor({ fileSystem, clock }));
+  return { ...real, ...given, clock, fileSystem, compactor };
+}
+
+function databaseSettings(settings: NodeSettings): { dir: string; shardCount?: number } {
+  const { dir = MEMORY_DIR, shardCount } = settings;
+  return { dir, ...(shardCount === undefined ? {} : { shardCount }) };
+}
