@@ -17,7 +17,6 @@ import {
   type Logger,
   type Lsn,
   type ShardId,
-  systemErrorCode,
   type Timer,
 } from '@holdfast/core';
 import type { Log, LogStats, RecoveryReport } from '@holdfast/log';
@@ -223,7 +222,7 @@ export class Database implements EngineHost, AsyncDisposable {
       await maintenance.checkpointer.run({ all: true, clean: true });
       await this.#parts.log.truncateBefore();
     } catch (error) {
-      if (!isSpaceError(systemErrorCode(error))) throw error;
+      if (!isSpaceError(error)) throw error;
       this.#parts.logger.warn('database.lastCheckpointSkipped', {});
     }
   }
@@ -279,8 +278,8 @@ export class Database implements EngineHost, AsyncDisposable {
       this.#checkpoints++;
       await this.#parts.log.truncateBefore();
     } catch (error) {
-      if (isSpaceError(systemErrorCode(error))) {
-        this.#parts.logger.warn('database.checkpointPostponed', { code: systemErrorCode(error) });
+      if (isSpaceError(error)) {
+        this.#parts.logger.warn('database.checkpointPostponed', { reason: String(error) });
         this.#maintainLater();
       } else {
         this.#path.fail(asFailure(error));

@@ -8,7 +8,7 @@
  *    time is still in the memtable, where `moveOwners` looks.
  * 2. One rewrite copies at most `extentRewriteBytes`, so memory stays bounded.
  */
-import { LIMITS, type Logger, type ShardId, systemErrorCode } from '@holdfast/core';
+import { LIMITS, type Logger, type ShardId } from '@holdfast/core';
 import {
   decodeExtentRef,
   EXTENT_REF_BYTES,
@@ -75,7 +75,7 @@ export async function rewriteExtents(
     info = await state.extents.writeFile(writer, writer.fileId);
   } catch (error) {
     state.extents.abandon(writer.fileId);
-    if (isSpaceError(systemErrorCode(error))) return undefined;
+    if (isSpaceError(error)) return undefined;
     throw error;
   }
   components.logger.debug('database.extentsRewritten', {

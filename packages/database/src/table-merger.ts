@@ -7,14 +7,7 @@
  *    is durable.
  * 2. A merge that cannot get space is dropped and planned anew later; nothing is lost by it.
  */
-import {
-  type BlockCodec,
-  cut,
-  type FileSystem,
-  LIMITS,
-  type Logger,
-  systemErrorCode,
-} from '@holdfast/core';
+import { type BlockCodec, cut, type FileSystem, LIMITS, type Logger } from '@holdfast/core';
 import {
   type BlockCache,
   type CompactionPlan,
@@ -90,7 +83,7 @@ export class TableMerger {
       });
       await this.#components.fileSystem.syncDirectory(this.#dir);
     } catch (error) {
-      if (!isSpaceError(systemErrorCode(error))) throw error;
+      if (!isSpaceError(error)) throw error;
       this.#components.logger.warn('database.compactionPostponed', {});
       return false;
     }

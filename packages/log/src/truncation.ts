@@ -4,7 +4,8 @@
  * Invariants
  * 1. A segment goes only when every floor has passed its last record.
  * 2. Oldest first, each unlink synced before the next: a crash leaves a suffix of the log.
- * 3. The active segment stays.
+ * 3. The newest segment stays, active or not: it alone says where the LSNs go on. (A log that
+ *    opened on a full disk has no active one yet.)
  */
 import { type FileSystem, type Lsn, cut } from '@holdfast/core';
 import type { Floors } from './floors.ts';
@@ -74,6 +75,7 @@ export class Truncation {
 
   /** Asked anew for each segment: a floor may have appeared meanwhile. */
   #mayGo(segment: LiveSegment, lsn: Lsn | undefined): boolean {
+    if (this.#segments.all().at(-1) === segment) return false; // I3
     const lowest = this.#floors.lowest();
     if (lowest === undefined && lsn === undefined) return false;
     if (lowest !== undefined && segment.lastLsn > lowest) return false;

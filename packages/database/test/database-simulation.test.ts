@@ -1,0 +1,16 @@
+import { expect, it } from 'vitest';
+import { runDatabaseHistories } from './database-simulation.ts';
+
+const SEED = Number(process.env['SIM_SEED'] ?? 1);
+const COUNT = Number(process.env['SIM_COUNT'] ?? 400);
+
+it(`keeps every acknowledged commit, whole and in order, over ${COUNT} crash histories`, async () => {
+  const totals = await runDatabaseHistories({ seed: SEED, count: COUNT });
+  console.log(`database simulation: ${JSON.stringify(totals)} from seed ${SEED}`);
+  expect(totals.histories).toBe(COUNT);
+  if (COUNT >= 100) {
+    expect(totals.crashes).toBeGreaterThan(COUNT);
+    expect(totals.checkpoints).toBeGreaterThan(COUNT);
+    expect(totals.commits).toBeGreaterThan(COUNT * 10);
+  }
+}, 900_000);
