@@ -23,17 +23,20 @@ export class ByteWriter {
   }
 
   u8(value: number): this {
-    this.#buffer[this.#claim(1)] = value;
+    const at = this.#claim(1);
+    this.#buffer[at] = value;
     return this;
   }
 
   u16(value: number): this {
-    this.#buffer.writeUInt16LE(value, this.#claim(2));
+    const at = this.#claim(2);
+    this.#buffer.writeUInt16LE(value, at);
     return this;
   }
 
   u32(value: number): this {
-    this.#buffer.writeUInt32LE(value, this.#claim(4));
+    const at = this.#claim(4);
+    this.#buffer.writeUInt32LE(value, at);
     return this;
   }
 
@@ -56,7 +59,8 @@ export class ByteWriter {
 
   /** Raw bytes, no length. */
   raw(bytes: Uint8Array): this {
-    this.#buffer.set(bytes, this.#claim(bytes.length));
+    const at = this.#claim(bytes.length);
+    this.#buffer.set(bytes, at);
     return this;
   }
 
@@ -69,7 +73,8 @@ export class ByteWriter {
   string(value: string): this {
     const length = Buffer.byteLength(value);
     this.varint(length);
-    this.#buffer.write(value, this.#claim(length), 'utf8');
+    const at = this.#claim(length);
+    this.#buffer.write(value, at, 'utf8');
     return this;
   }
 
@@ -78,6 +83,7 @@ export class ByteWriter {
     return this.#buffer.subarray(0, this.#length);
   }
 
+  /** May replace `#buffer`: its result must be at hand before `#buffer` is named. */
   #claim(size: number): number {
     const at = this.#length;
     const needed = at + size;
