@@ -23,7 +23,9 @@ interface BadRequest {
 
 const producer = (id: string, epoch: string, seq: string): Record<string, string> => ({
   ...OCTETS,
-  ...{ 'producer-id': id, 'producer-epoch': epoch, 'producer-seq': seq },
+  'producer-id': id,
+  'producer-epoch': epoch,
+  'producer-seq': seq,
 });
 
 const OFFSETS = [
@@ -142,7 +144,8 @@ const APPENDS: BadRequest[] = [
   appendBy('a producer id alone', { ...OCTETS, 'producer-id': 'p' }),
   appendBy('a producer without a seq', {
     ...OCTETS,
-    ...{ 'producer-id': 'p', 'producer-epoch': '0' },
+    'producer-id': 'p',
+    'producer-epoch': '0',
   }),
   appendBy('a new producer that does not begin at 0', producer('late', '0', '7'), [
     'PRODUCER_SEQ_GAP',
@@ -163,7 +166,8 @@ function appendBy(
 
 const CREATES: BadRequest[] = [
   createBy('both expiries', {
-    ...{ 'stream-ttl': '60', 'stream-expires-at': '2099-01-01T00:00:00Z' },
+    'stream-ttl': '60',
+    'stream-expires-at': '2099-01-01T00:00:00Z',
   }),
   createBy('a fork of nothing', { 'stream-forked-from': '/v1/stream/absent' }, 404, [
     'STREAM_NOT_FOUND',
@@ -177,7 +181,7 @@ const CREATES: BadRequest[] = [
     '/v1/stream/../target',
     '/v1/stream/%zz',
   ].map((source) =>
-    createBy(`a fork of ${JSON.stringify(source)}`, { 'stream-forked-from': source }, undefined),
+    createBy(`a fork of ${JSON.stringify(source)}`, { 'stream-forked-from': source }, null),
   ),
   ...[
     '-1',
@@ -187,19 +191,22 @@ const CREATES: BadRequest[] = [
     '0000000000000009_0000000000000900',
   ].map((offset) =>
     createBy(`a fork at ${offset}`, {
-      ...{ 'stream-forked-from': '/v1/stream/target', 'stream-fork-offset': offset },
+      'stream-forked-from': '/v1/stream/target',
+      'stream-fork-offset': offset,
     }),
   ),
   ...['-1', '1.5', 'x', '999', '01', '+1', '9007199254740993', ' '].map((sub) =>
     createBy(`a fork with sub-offset ${sub}`, {
-      ...{ 'stream-forked-from': '/v1/stream/target', 'stream-fork-sub-offset': sub },
+      'stream-forked-from': '/v1/stream/target',
+      'stream-fork-sub-offset': sub,
     }),
   ),
   createBy('a fork offset without a source', { 'stream-fork-offset': START }),
   createBy(
     'another content type than its source',
     {
-      ...{ 'stream-forked-from': '/v1/stream/target', 'content-type': 'text/plain' },
+      'stream-forked-from': '/v1/stream/target',
+      'content-type': 'text/plain',
     },
     409,
   ),
@@ -209,10 +216,11 @@ const CREATES: BadRequest[] = [
 function createBy(
   name: string,
   headers: Record<string, string>,
-  status: number | undefined = 400,
+  /** `null`: any 4xx. */
+  status: number | null = 400,
   codes: BadRequest['codes'] = [],
 ): BadRequest {
-  return { name, method: 'PUT', headers, codes, ...(status === undefined ? {} : { status }) };
+  return { name, method: 'PUT', headers, codes, ...(status === null ? {} : { status }) };
 }
 
 describe('bad requests to a stream', () => {
@@ -229,12 +237,12 @@ describe('bad requests to a stream', () => {
       ...(bad.headers === undefined ? {} : { headers: bad.headers }),
       ...(bad.body === undefined ? {} : { body: bad.body }),
     });
-    expect([answer.status, answer.text]).toSatisfy(
-      ([status]: [number, string]) => status >= 400 && status < 500,
-    );
-    if (bad.status !== undefined) expect(answer.status).toBe(bad.status);
-    expect(Object.keys(ERROR_CODES)).toContain(answer.code);
-    if (bad.codes.length > 0) expect(bad.codes).toContain(answer.code);
+    const is4xx = answer.status >= 400 && answer.status < 500;
+    expect([answer.status, answer.text]).toEqual([
+      bad.status ?? (is4xx ? answer.status : '4xx'),
+      answer.text,
+    ]);
+    expect(bad.codes.length > 0 ? bad.codes : Object.keys(ERROR_CODES)).toContain(answer.code);
 
     expect((await readAll(target)).toString()).toBe('kept');
     expect((await request('HEAD', fresh)).status).toBe(404);

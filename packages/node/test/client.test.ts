@@ -1,5 +1,10 @@
 /** The published JavaScript client against the real server. */
-import { DurableStream, IdempotentProducer, stream } from '@durable-streams/client';
+import {
+  DurableStream,
+  IdempotentProducer,
+  stream,
+  StreamClosedError,
+} from '@durable-streams/client';
 import { describe, expect, it } from 'vitest';
 import { JSON_TYPE, OCTETS, expectStatus, readAll, readMessages } from './http-request.ts';
 import { ServerProcess } from './server-process.ts';
@@ -68,7 +73,7 @@ describe('published client', () => {
 
     const head = await DurableStream.head({ url });
     expect(head).toMatchObject({ exists: true, streamClosed: true, offset: finalOffset });
-    await expect(handle.append('{"n":2}')).rejects.toThrow();
+    await expect(handle.append('{"n":2}')).rejects.toBeInstanceOf(StreamClosedError);
 
     const response = await stream<Numbered>({ url, live: true, json: true });
     const seen: Numbered[] = [];
@@ -76,7 +81,7 @@ describe('published client', () => {
     expect(seen).toEqual(numbers(2));
 
     await DurableStream.delete({ url });
-    await expect(stream({ url, live: false })).rejects.toThrow();
+    await expect(stream({ url, live: false })).rejects.toMatchObject({ status: 404 });
   });
 
   it('ends with an error where the stream is not: nothing answers 404 with a retry', async () => {

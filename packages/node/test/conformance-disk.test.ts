@@ -1,3 +1,3 @@
 import { conformance } from './conformance.ts';
 
-conformance('protocol suite, on disk', {});
+conformance('on disk', {});

@@ -1,3 +1,3 @@
 import { conformance } from './conformance.ts';
 
-conformance('protocol suite, in memory', { memory: true });
+conformance('in memory', { memory: true });

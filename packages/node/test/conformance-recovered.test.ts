@@ -6,7 +6,7 @@ const STREAMS = 200;
 const WRITERS = 32;
 
 // The suite then runs on a server whose state came out of recovery, not out of a fresh start.
-conformance('protocol suite, on disk, after a kill and recovery', {}, async (server) => {
+conformance('on disk, after a kill and recovery', {}, async (server) => {
   await populate(server);
   const cut = inParallel(STREAMS, WRITERS, async (index) => {
     // Some of these are in flight when the power goes: their answers do not matter.

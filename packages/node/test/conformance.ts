@@ -31,7 +31,7 @@ export function conformance(
     await server?.dispose();
   });
 
-  describe(name, () => {
+  describe(`protocol suite, ${name}`, () => {
     runConformanceTests(options);
   });
 }

@@ -2,6 +2,7 @@
  * `SIGKILL` at a random acknowledged operation, many times, with writers that retry what got no
  * answer: nothing acknowledged is lost, nothing is there twice, and order is kept.
  */
+import { SeededRandom } from '@holdfast/testkit';
 import { expect, it } from 'vitest';
 import {
   CHAIN_STEPS,
@@ -28,14 +29,16 @@ it(`${CYCLES} kills of the server (seed ${SEED}): every acknowledged operation s
   const workload = new CrashWorkload(server, () => {
     if (--left === 0) reached();
   });
-  const random = generator(SEED);
+  const random = new SeededRandom(SEED);
   const before = new Map<string, Message[]>();
-  let failure: unknown;
+  let failure: Error | undefined;
   workload.hold();
-  const running = workload.run().catch((error: unknown) => (failure = error));
+  const running = workload.run().catch((error: Error) => {
+    failure = error;
+  });
 
   for (let cycle = 0; cycle < CYCLES; cycle++) {
-    left = LEAST_OPERATIONS + random(MOST_OPERATIONS - LEAST_OPERATIONS);
+    left = random.between(LEAST_OPERATIONS, MOST_OPERATIONS);
     const enough = new Promise<void>((resolve) => (reached = resolve));
     workload.resume();
     await Promise.race([enough, running]);
@@ -144,15 +147,4 @@ async function stateOf(server: ServerProcess, name: string): Promise<string> {
   const read = await request('GET', `${server.stream(name)}?offset=-1`);
   if (read.status !== 200) return String(read.status);
   return `${read.headers['stream-closed'] === 'true' ? 'closed' : 'open'}:${read.text}`;
-}
-
-/** mulberry32 */
-function generator(seed: number): (limit: number) => number {
-  let state = seed >>> 0;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % limit;
-  };
 }

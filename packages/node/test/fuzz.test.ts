@@ -1,5 +1,6 @@
 /** Random requests from a fixed seed: the server answers each below 500 and stays alive. */
 import http from 'node:http';
+import { SeededRandom } from '@holdfast/testkit';
 import { expect, it } from 'vitest';
 import { expectStatus, OCTETS, readAll } from './http-request.ts';
 import { useServer } from './use-server.ts';
@@ -14,7 +15,7 @@ const server = useServer({ longPollTimeoutMs: 20 });
 it(`${REQUESTS} random requests of seed ${SEED}: no 5xx, no hang, server alive`, async () => {
   const canary = server().stream('canary');
   await expectStatus(201, 'PUT', canary, { headers: OCTETS, body: 'untouched' });
-  const random = generator(SEED);
+  const random = new SeededRandom(SEED);
   const requests = Array.from({ length: REQUESTS }, () => randomRequest(random));
   const bad: string[] = [];
   const counts = new Map<number, number>();
@@ -41,24 +42,6 @@ interface RandomRequest {
   readonly path: string;
   readonly headers: Record<string, string>;
   readonly body: string;
-}
-
-type Pick = <T>(from: readonly T[]) => T;
-interface Random {
-  below(limit: number): number;
-  pick: Pick;
-}
-
-/** mulberry32 */
-function generator(seed: number): Random {
-  let state = seed >>> 0;
-  const below = (limit: number): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % limit;
-  };
-  return { below, pick: (from) => from[below(from.length)] as (typeof from)[number] };
 }
 
 const METHODS = [
@@ -156,8 +139,9 @@ const VALUES: Record<string, readonly string[]> = {
   host: ['127.0.0.1', 'localhost:99999', '[::1]', 'evil.example', ''],
 };
 
-function randomRequest(random: Random): RandomRequest {
-  const { below, pick } = random;
+function randomRequest(random: SeededRandom): RandomRequest {
+  const below = (limit: number): number => random.integer(limit);
+  const pick = <T>(from: readonly T[]): T => from[below(from.length)] as T;
   const method = pick(METHODS);
   let path = `/v1/stream/${pick(NAMES)}`;
   if (below(20) === 0)

@@ -74,7 +74,9 @@ export async function expectStatus(
   const response = await request(method, url, options);
   if (![expected].flat().includes(response.status)) {
     const shown = response.text.slice(0, 300);
-    throw new Error(`${method} ${url}: ${response.status}, expected ${expected}: ${shown}`);
+    throw new Error(
+      `${method} ${url}: ${response.status}, expected ${[expected].flat().join(' or ')}: ${shown}`,
+    );
   }
   return response;
 }

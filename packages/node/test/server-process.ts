@@ -143,7 +143,10 @@ export class ServerProcess {
         'serve',
         ...where,
         '--json',
-        ...['--port', String(this.#port), '--long-poll-timeout-ms', timeout],
+        '--port',
+        String(this.#port),
+        '--long-poll-timeout-ms',
+        timeout,
         ...(this.#settings.args ?? []),
       ],
       {

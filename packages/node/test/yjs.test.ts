@@ -47,7 +47,7 @@ describe.each(['sse', 'long-poll'] as const)('Yjs by %s', (live) => {
     }
     const length = Array.from({ length: 60 }, (_, n) => `a${n};b${n};`).join('').length;
     await until(() => a.getText('t').length === length && b.getText('t').length === length);
-    expect(b.getText('t').toString()).toBe(a.getText('t').toString());
+    expect(b.getText('t').toJSON()).toBe(a.getText('t').toJSON());
   }, 30_000);
 
   it('a peer that joins late, past a compaction, has the whole document', async () => {
@@ -73,11 +73,11 @@ describe('Yjs over a restart of the server', () => {
     await server().kill();
     await server().restart();
     const [b, providerB] = await join('restart', 'sse');
-    await until(() => b.getText('t').toString() === 'before ');
+    await until(() => b.getText('t').toJSON() === 'before ');
     b.getText('t').insert(7, 'after');
     await providerB.flush();
     const [c] = await join('restart', 'sse');
-    await until(() => c.getText('t').toString() === 'before after');
-    expect(c.getText('t').toString()).toBe('before after');
+    await until(() => c.getText('t').toJSON() === 'before after');
+    expect(c.getText('t').toJSON()).toBe('before after');
   }, 60_000);
 });

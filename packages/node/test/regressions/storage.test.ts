@@ -174,7 +174,7 @@ describe('damage', () => {
   async function judge(directory: string, expected: Map<string, string>): Promise<string> {
     const server = await ServerProcess.start({ dataDir: directory }).catch((error: Error) => error);
     if (server instanceof Error) {
-      expect(server.message).toMatch(/CHECKSUM_MISMATCH|FORMAT_|FILE_MISSING|LSN_GAP/);
+      if (!/CHECKSUM_MISMATCH|FORMAT_|FILE_MISSING|LSN_GAP/.test(server.message)) throw server;
       return 'refused';
     }
     try {
@@ -184,7 +184,9 @@ describe('damage', () => {
           () => undefined,
         );
         if (answer === undefined || answer.status >= 500) faults++;
-        else expect([name, answer.status, answer.text === text]).toEqual([name, 200, true]);
+        else if (answer.status !== 200 || answer.text !== text) {
+          throw new Error(`${name}: ${answer.status} with ${answer.text.length} bytes`);
+        }
       }
       return faults === 0 ? 'whole' : 'reported';
     } finally {
@@ -234,6 +236,6 @@ describe('damage', () => {
 function activeSegment(directory: string): string {
   const segments = filesOf(directory).filter((file) => /(^|\/)(log|wal)\b/.test(file.name));
   const newest = segments.toSorted((a, b) => b.modifiedMs - a.modifiedMs)[0];
-  if (newest === undefined) throw new Error(`no log in ${filesOf(directory).map((f) => f.name)}`);
+  if (newest === undefined) throw new Error(`no log in ${fingerprint(directory)}`);
   return newest.path;
 }
