@@ -111,6 +111,16 @@ export const LIMITS = {
   tailCacheBytesPerStream: (256 * KIB) as number,
   /** The same over all streams, least recently used first out. */
   tailCacheBytes: (64 * MIB) as number,
+  /** Data of one extent of a stream. Larger: fewer rows, a larger index to decode at the first read. */
+  maxExtentBytes: (16 * MIB) as number,
+  /** Messages of one extent of a stream; the same. */
+  maxExtentMessages: 262_144,
+  /** Extent rows kept in memory over all streams, least recently used streams first out. */
+  extentListCacheEntries: 262_144,
+  /** Decoded message indexes of extents kept in memory, least recently used first out. */
+  extentIndexCacheBytes: (16 * MIB) as number,
+  /** A touch by a reader reaches the stream's row at the next checkpoint after this. */
+  touchSaveMs: 3_600_000,
   /** Bytes read from disk at a time while a body is sent. */
   readPieceBytes: (256 * KIB) as number,
 
@@ -162,6 +172,10 @@ export const LIMITS = {
   // -- expiry ------------------------------------------------------------------------------
   /** Pause between two rounds of the reaper. */
   reaperIntervalMs: 1_000,
+  /** No deletes by expiry this long after a start: time to look at the clock. */
+  reaperStartGraceMs: 10_000,
+  /** Due streams the reaper looks at in one round; with more waiting it deletes one a round. */
+  reaperLooksPerRound: 20_000,
   /** Streams the reaper deletes in one round at most. */
   reaperDeletesPerRound: 100,
   /** A wall clock that moved more than this against the monotonic one stops the reaper for a round. */
