@@ -1,42 +1,39 @@
 /**
- * `npm start`: prepares the clone, then runs `holdfast serve ./data`. Arguments after `--` go to
- * `serve`; a first one that is no flag replaces the directory, and `--memory` needs none.
+ * `npm start`: prepares the clone, then runs `holdfast serve ./data` in this process. Arguments
+ * after `--` go to `serve`; a first one that is no flag replaces the directory, and `--memory`
+ * needs none.
+ *
+ * package.json says `exec node`, so that no shell stands between npm and this process: a shell
+ * would die of the signal that is meant for the node, and npm would report that instead of 0.
  */
-import { spawn } from 'node:child_process';
-import { constants } from 'node:os';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { prepare, ROOT } from './prepare.mjs';
 
-/** A terminal and npm both pass on the same Ctrl-C; within this time the second is an echo. */
+/** A terminal and npm both hand on the same Ctrl-C; within this time the second is an echo. */
 const ECHO_MS = 500;
 
 prepare();
 
 const args = process.argv.slice(2);
 const ownPlace = args.includes('--memory') || (args.length > 0 && !args[0].startsWith('-'));
-const serve = ['serve', ...(ownPlace ? [] : ['./data']), ...args];
+const command = path.join(ROOT, 'packages/cli/dist/main.js');
+process.argv = [process.execPath, command, 'serve', ...(ownPlace ? [] : ['./data']), ...args];
 
-// A process group of its own: the terminal's Ctrl-C comes to this process alone, which hands it on
-// once. Otherwise the node would see two and take the second for "stop at once".
-const node = spawn(process.execPath, [path.join(ROOT, 'packages/cli/dist/main.js'), ...serve], {
-  cwd: ROOT,
-  stdio: 'inherit',
-  detached: true,
-});
+dropSignalEchoes();
+await import(pathToFileURL(command).href);
 
-let lastSignalMs = -Infinity;
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-  process.on(signal, () => {
-    const nowMs = performance.now();
-    if (nowMs - lastSignalMs > ECHO_MS) node.kill(signal);
-    lastSignalMs = nowMs;
-  });
+/** Otherwise the node would take the echo for a second Ctrl-C, which means "stop at once". */
+function dropSignalEchoes() {
+  const emit = process.emit;
+  const lastMs = new Map();
+  process.emit = function (event, ...rest) {
+    if (event === 'SIGINT' || event === 'SIGTERM') {
+      const nowMs = performance.now();
+      const echo = nowMs - (lastMs.get(event) ?? -Infinity) < ECHO_MS;
+      lastMs.set(event, nowMs);
+      if (echo) return true;
+    }
+    return emit.call(process, event, ...rest);
+  };
 }
-
-node.on('error', (error) => {
-  process.stderr.write(`holdfast: ${error.message}\n`);
-  process.exitCode = 1;
-});
-node.on('exit', (code, signal) => {
-  process.exitCode = signal === null ? (code ?? 1) : 128 + constants.signals[signal];
-});
