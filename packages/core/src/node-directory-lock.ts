@@ -8,7 +8,8 @@
  *
  * Invariants
  * 1. At most one holder per directory among the processes of one network namespace (Linux) or
- *    of one machine (elsewhere). Two containers on one volume are outside its reach.
+ *    of one machine (elsewhere). Two containers on one volume are outside its reach; so are,
+ *    elsewhere than on Linux, three processes taking over one stale file in the same instant.
  * 2. What a killed process leaves behind never delays the next one.
  * 3. A full disk does not stop a start: on Linux a `LOCK` file that cannot be written is left.
  */
@@ -104,26 +105,47 @@ function listen(name: string): Promise<Server> {
 }
 
 async function holdFile(path: string, file: string, self: LockHolder): Promise<Release> {
-  for (;;) {
-    if (await createHolder(file, self)) break;
-    const holder = await readHolder(file);
+  while (!(await claimFile(file, self))) {
+    const found = await fs.readFile(file, 'utf8').catch(ignoreMissing);
+    if (found === undefined) continue; // released meanwhile
+    const holder = parseHolder(found);
     if (holder !== undefined && isAlive(holder, self)) throw locked(path, holder.pid);
-    // Left behind (I2). Moved aside by rename, so that of several takers only one moves it.
-    const aside = `${file}.${randomUUID()}`;
-    await fs.rename(file, aside).catch(ignoreMissing);
-    await fs.unlink(aside).catch(ignoreMissing);
+    await removeStale(file, found); // I2
   }
   return () => fs.unlink(file).catch(ignoreMissing);
 }
 
-async function createHolder(file: string, self: LockHolder): Promise<boolean> {
+/** False when the name is taken. By link, so that nobody ever reads half of it. */
+async function claimFile(file: string, self: LockHolder): Promise<boolean> {
+  const draft = `${file}.${randomUUID()}`;
+  await fs.writeFile(draft, JSON.stringify(self), { flag: 'wx', mode: 0o600 });
   try {
-    await fs.writeFile(file, JSON.stringify(self), { flag: 'wx', mode: 0o600 });
+    await fs.link(draft, file);
     return true;
   } catch (error) {
     if (systemErrorCode(error) === 'EEXIST') return false;
     throw error;
+  } finally {
+    await fs.unlink(draft);
   }
+}
+
+/**
+ * Takes the file with this content away. Moved first, so that of several takers one moves it;
+ * what turns out to be a new owner's file goes back.
+ */
+async function removeStale(file: string, content: string): Promise<void> {
+  const aside = `${file}.${randomUUID()}`;
+  try {
+    await fs.rename(file, aside);
+  } catch (error) {
+    ignoreMissing(error);
+    return;
+  }
+  if ((await fs.readFile(aside, 'utf8')) !== content) {
+    await fs.link(aside, file).catch(() => undefined);
+  }
+  await fs.unlink(aside);
 }
 
 async function writeHolder(file: string, self: LockHolder): Promise<void> {
@@ -139,10 +161,13 @@ async function writeHolder(file: string, self: LockHolder): Promise<void> {
 
 /** `undefined` when there is none, or it is not readable as one. */
 async function readHolder(file: string): Promise<LockHolder | undefined> {
+  const found = await fs.readFile(file, 'utf8').catch(() => undefined);
+  return found === undefined ? undefined : parseHolder(found);
+}
+
+function parseHolder(text: string): LockHolder | undefined {
   try {
-    const { pid, bootId, startedAt } = JSON.parse(
-      await fs.readFile(file, 'utf8'),
-    ) as Partial<LockHolder>;
+    const { pid, bootId, startedAt } = JSON.parse(text) as Partial<LockHolder>;
     if (!Number.isSafeInteger(pid) || (pid as number) <= 0) return undefined;
     return { pid: pid as number, bootId: String(bootId), startedAt: String(startedAt) };
   } catch {
@@ -166,7 +191,7 @@ async function thisHolder(): Promise<LockHolder> {
   return { pid: process.pid, bootId: bootId.trim(), startedAt: new Date().toISOString() };
 }
 
-function ignoreMissing(error: unknown): void {
+function ignoreMissing(error: unknown): undefined {
   if (systemErrorCode(error) !== 'ENOENT') throw error;
 }
 
