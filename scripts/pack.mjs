@@ -33,7 +33,6 @@ for (const name of readdirSync(path.join(ROOT, 'packages'))) {
   );
   const bytes = readFileSync(tarball);
   const { messages, pkg } = await publint({
-    pkgDir: folder,
     level: 'warning',
     strict: true,
     pack: { tarball: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) },
