@@ -1,7 +1,13 @@
 import { HoldfastError, MemoryFileSystem, NodeClock, NodeRandom } from '@holdfast/core';
 import { describe, expect, it } from 'vitest';
 import { RowEngine } from '../test/row-engine.ts';
-import { type Database, type DatabaseSettings, openDatabase } from './index.ts';
+import {
+  type Database,
+  type DatabaseSettings,
+  openDatabase,
+  rebalanceDatabase,
+  verifyDatabase,
+} from './index.ts';
 
 interface Opened {
   database: Database;
@@ -109,4 +115,48 @@ describe('database', () => {
     await closing;
     expect(() => rows.host.commit([], { visible() {}, failed() {} })).toThrow(HoldfastError);
   });
+
+  it('moves to another number of shards and back, with every row and extent', async () => {
+    const fileSystem = new MemoryFileSystem();
+    const { database, rows } = await open(fileSystem, { shardCount: 2 });
+    for (let i = 0; i < 30; i++) await rows.write(change(`k${i}`, `${i}`.repeat(1 + i * 20)));
+    await database.close();
+    for (const shardCount of [8, 1, 4]) {
+      const report = await rebalanceDatabase(
+        { fileSystem, clock: new NodeClock(), random: new NodeRandom() },
+        { dir: '/data', shardCount, diskReserveBytes: 0 },
+        [new RowEngine()],
+      );
+      expect(report).toMatchObject({ to: shardCount, rows: 30 });
+      const again = await open(fileSystem);
+      expect(again.database.shardCount).toBe(shardCount);
+      for (let i = 0; i < 30; i++) {
+        expect((await again.rows.get(`k${i}`))?.toString()).toBe(`${i}`.repeat(1 + i * 20));
+      }
+      await again.database.close();
+    }
+  });
+
+  it('verifies offline, naming each damaged file and changing none', async () => {
+    const fileSystem = new MemoryFileSystem();
+    const { database, rows } = await open(fileSystem, { shardCount: 1 });
+    await rows.write(change('small', 'a'));
+    await rows.write(change('large', 'b'.repeat(3000)));
+    await database.close();
+    expect(await verifyDatabase({ fileSystem }, { dir: '/data' })).toMatchObject({ problems: [] });
+    const names = await fileSystem.list('/data');
+    const victims = names.filter((name) => /^(table|extent)-/.test(name)).map((n) => `/data/${n}`);
+    expect(victims).toHaveLength(2);
+    for (const path of victims) await flip(fileSystem, path, 100);
+    const report = await verifyDatabase({ fileSystem }, { dir: '/data' });
+    expect(new Set(report.problems.map((problem) => problem.path))).toEqual(new Set(victims));
+  });
 });
+
+async function flip(fileSystem: MemoryFileSystem, path: string, position: number): Promise<void> {
+  const file = await fileSystem.open(path, 'write');
+  const byte = Buffer.alloc(1);
+  await file.read(byte, position);
+  await file.write(Buffer.from([(byte[0] as number) ^ 1]), position);
+  await file.close();
+}

@@ -1,5 +1,6 @@
-export * from './database.ts';
+export { Database, type DatabaseState, type DatabaseStats } from './database.ts';
 export * from './engine.ts';
-export { HASH_POLICY, placeInShard } from './shard-placement.ts';
-export * from './open-database.ts';
+export { type DatabaseComponents, type DatabaseSettings, openDatabase } from './open-database.ts';
+export { rebalanceDatabase, type RebalanceReport } from './rebalance-database.ts';
 export type { StateProblem } from './state-verify.ts';
+export { type DatabaseVerifyReport, verifyDatabase } from './verify-database.ts';

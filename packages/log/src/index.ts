@@ -3,3 +3,4 @@ export type { LogSettings } from './log-settings.ts';
 export * from './log.ts';
 export { type LogComponents, openLog } from './open-log.ts';
 export * from './record-types.ts';
+export { type LogVerifyReport, verifyLog } from './verify-log.ts';

@@ -70,10 +70,19 @@ export class Recovery {
   readonly #codec: BlockCodec;
   readonly #directory: string;
 
-  constructor(fileSystem: FileSystem, codec: BlockCodec, directory: string) {
+  readonly #readOnly: boolean;
+
+  /** @param options `readOnly`: says what recovery would find, and leaves the end as it is. */
+  constructor(
+    fileSystem: FileSystem,
+    codec: BlockCodec,
+    directory: string,
+    options: { readonly readOnly?: boolean } = {},
+  ) {
     this.#fileSystem = fileSystem;
     this.#codec = codec;
     this.#directory = directory;
+    this.#readOnly = options.readOnly === true;
   }
 
   async run(): Promise<RecoveredLog> {
@@ -107,20 +116,25 @@ export class Recovery {
     const ids = names.map(parseSegmentFileName).filter((id) => id !== undefined);
     ids.sort((a, b) => a - b);
     const found: FoundSegment[] = [];
-    const blank: string[] = [];
+    const blank = new Map<SegmentId, string>();
     for (const id of ids) {
       const path = `${this.#directory}/${String(id).padStart(16, '0')}.seg`;
       const reader = await SegmentReader.open(this.#fileSystem, path);
       try {
         const header = await reader.header(this.#codec, id);
         if (header !== undefined) found.push({ path, header });
-        else if (await isBlank(reader)) blank.push(path);
+        else if (await isBlank(reader)) blank.set(id, path);
         else throw damagedHeader(path);
       } finally {
         await reader.close();
       }
     }
-    return { found, blank, highestId: ids.at(-1) ?? 0 };
+    for (const { header } of found) {
+      // A segment that another goes on from held batches once.
+      const wiped = blank.get(header.previousId);
+      if (wiped !== undefined) throw damagedHeader(wiped);
+    }
+    return { found, blank: [...blank.values()], highestId: ids.at(-1) ?? 0 };
   }
 
   async #recoverSegment(
@@ -138,7 +152,8 @@ export class Recovery {
     }
     const reader = await SegmentReader.open(this.#fileSystem, path);
     try {
-      const end = await this.#readFrames(reader, segment, next, progress);
+      const bound = next?.header.previousId === header.id ? next.header : undefined;
+      const end = await this.#readFrames(reader, segment, bound, progress);
       if (next === undefined) await this.#settleEnd(reader, segment, end, progress);
       if (end.last === undefined) {
         progress.leftovers.push(path);
@@ -177,21 +192,22 @@ export class Recovery {
     );
   }
 
+  /** @param bound the header that names this segment as the one before it */
   async #readFrames(
     reader: SegmentReader,
     segment: FoundSegment,
-    next: FoundSegment | undefined,
+    bound: StoredSegmentHeader | undefined,
     progress: Progress,
   ): Promise<{ place: FramePlace; last: StoredFrame | undefined }> {
     const home = homeOf(segment.header);
     let place = firstPlace(segment.header);
     let last: StoredFrame | undefined;
     for (;;) {
-      if (next !== undefined && endsBefore(next.header, place)) break;
+      if (bound !== undefined && endsBefore(bound, place)) break;
       const frame = await reader.frame(this.#codec, home, place);
       if (frame === undefined) {
-        if (next === undefined) break;
-        const lastLsn = await this.#lastLostLsn(reader, segment, place, next);
+        if (bound === undefined) break;
+        const lastLsn = await this.#lastLostLsn(reader, segment, place, bound);
         throw damagedBatch(reader.path, place, lastLsn, 'an acknowledged batch is damaged');
       }
       last = frame;
@@ -207,7 +223,7 @@ export class Recovery {
     reader: SegmentReader,
     segment: FoundSegment,
     place: FramePlace,
-    next: FoundSegment,
+    bound: StoredSegmentHeader,
   ): Promise<number> {
     try {
       await judgeTail(this.#codec, reader, homeOf(segment.header), place, 0);
@@ -215,7 +231,7 @@ export class Recovery {
       const lastLsn = error instanceof HoldfastError ? error.details['lastLsn'] : undefined;
       if (typeof lastLsn === 'number') return lastLsn;
     }
-    return next.header.firstLsn - 1;
+    return bound.firstLsn - 1;
   }
 
   /** The end of the log: cuts a torn batch and makes the last whole one durable. I3. */
@@ -229,13 +245,13 @@ export class Recovery {
     const { position } = end.place;
     const shouldReach = end.last?.head.zeroedTo ?? header.zeroedTo;
     const verdict = await judgeTail(this.#codec, reader, homeOf(header), end.place, shouldReach);
-    if (verdict.kind === 'clean' && end.last === undefined) return;
+    if (verdict.kind === 'torn') progress.tornBytes += verdict.zeroTo - position;
+    if (this.#readOnly || (verdict.kind === 'clean' && end.last === undefined)) return;
     const file = await this.#fileSystem.open(path, 'write');
     try {
       if (verdict.kind === 'torn') {
         await writeZeros(file, position, verdict.zeroTo);
         await cut('log.recoveryZeroing');
-        progress.tornBytes += verdict.zeroTo - position;
       }
       if (end.last !== undefined) await rewrite(file, end.last);
       await file.datasync();

@@ -163,7 +163,7 @@ export class SegmentedLog implements Log {
     const floor = this.#floors.add('verify');
     try {
       const { fileSystem, codec, segments } = this.#parts;
-      return await new Verification(fileSystem, codec).run(segments);
+      return await new Verification(fileSystem, codec).run(segments.all(), segments.active);
     } finally {
       floor.release();
     }

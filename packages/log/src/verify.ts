@@ -14,7 +14,7 @@ import {
   isZero,
 } from '@holdfast/core';
 import { type FrameHome, decodeRecords, readFrameHead } from './batch-frame.ts';
-import type { LiveSegment, LiveSegments } from './live-segments.ts';
+import type { LiveSegment } from './live-segments.ts';
 import type { VerifyProblem, VerifyReport } from './log.ts';
 import {
   type FramePlace,
@@ -41,9 +41,16 @@ export class Verification {
     this.#codec = codec;
   }
 
-  async run(segments: LiveSegments): Promise<VerifyReport> {
-    const all = segments.all();
-    for (const segment of all) await this.#segment(segment, segment === segments.active);
+  /** @param open the segment whose end is not judged: the active one, or where a crash tore. */
+  async run(
+    all: readonly LiveSegment[],
+    open: LiveSegment | undefined,
+    onSegment: (bytes: number) => void = () => undefined,
+  ): Promise<VerifyReport> {
+    for (const segment of all) {
+      await this.#segment(segment, segment === open);
+      onSegment(this.#bytes);
+    }
     return {
       segments: all.length,
       batches: this.#batches,
