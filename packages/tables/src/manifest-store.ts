@@ -141,20 +141,42 @@ export class ManifestStore {
   }
 
   async #publish(path: string): Promise<void> {
+    const temporary = path + TEMPORARY_SUFFIX;
     try {
-      await this.#fileSystem.rename(path + TEMPORARY_SUFFIX, path);
+      await this.#fileSystem.rename(temporary, path);
+    } catch (error) {
+      if (await this.#isAbsent(path)) {
+        await this.#fileSystem.unlink(temporary).catch(() => undefined); // the next commit replaces it
+        throw storageError(error, 'renaming', path);
+      }
+      throw this.#fail(error, path);
+    }
+    try {
       await cut('manifest.renamed');
       await this.#fileSystem.syncDirectory(this.#directory);
       await cut('manifest.directorySynced');
     } catch (error) {
-      // I3: even a rename that reported an error may have reached the disk.
-      this.#failed = error;
-      throw new HoldfastError('STORAGE_UNAVAILABLE', `manifest commit failed path=${path}`, {
-        effect: 'unknown',
-        cause: error,
-        details: { path },
-      });
+      throw this.#fail(error, path);
     }
+  }
+
+  /** A name that is not even seen by running processes cannot have reached the disk. */
+  async #isAbsent(path: string): Promise<boolean> {
+    try {
+      return (await this.#fileSystem.stat(path)) === undefined;
+    } catch {
+      return false;
+    }
+  }
+
+  /** I3: whether the new name is on disk is unknown, and no later sync would tell. */
+  #fail(cause: unknown, path: string): HoldfastError {
+    this.#failed = cause;
+    return new HoldfastError('STORAGE_UNAVAILABLE', `manifest commit failed path=${path}`, {
+      effect: 'unknown',
+      cause,
+      details: { path },
+    });
   }
 
   async #assertStillOurs(): Promise<void> {
