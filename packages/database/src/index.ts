@@ -4,3 +4,14 @@ export { type DatabaseComponents, type DatabaseSettings, openDatabase } from './
 export { rebalanceDatabase, type RebalanceReport } from './rebalance-database.ts';
 export type { StateProblem } from './state-verify.ts';
 export { type DatabaseVerifyReport, verifyDatabase } from './verify-database.ts';
+// What an engine needs of the rooms below, so that engines import the database alone.
+export { RECORD_RANGES, REQUIRED_RECORD } from '@holdfast/log';
+export {
+  decodeExtentRef,
+  encodeExtentRef,
+  EXTENT_REF_BYTES,
+  type ExtentRef,
+  type KeyRange,
+  prefixRange,
+  type Row,
+} from '@holdfast/tables';
