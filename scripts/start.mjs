@@ -25,7 +25,7 @@ await import(pathToFileURL(command).href);
 
 /** Otherwise the node would take the echo for a second Ctrl-C, which means "stop at once". */
 function dropSignalEchoes() {
-  const emit = process.emit;
+  const emit = process.emit.bind(process);
   const lastMs = new Map();
   process.emit = function (event, ...rest) {
     if (event === 'SIGINT' || event === 'SIGTERM') {
@@ -34,6 +34,6 @@ function dropSignalEchoes() {
       lastMs.set(event, nowMs);
       if (echo) return true;
     }
-    return emit.call(process, event, ...rest);
+    return emit(event, ...rest);
   };
 }
