@@ -47,20 +47,13 @@ export class NodeFileSystem implements FileSystem {
 
   async makeDirectory(path: string): Promise<void> {
     const parent = dirname(path);
-    try {
-      await fs.promises.mkdir(path, { mode: DIRECTORY_MODE });
-    } catch (error) {
-      const code = systemErrorCode(error);
-      if (code === 'ENOENT' && parent !== path) {
-        await this.makeDirectory(parent);
-        return this.makeDirectory(path);
-      }
-      const found = await this.stat(path);
-      if (found?.kind !== 'directory') throw error;
-      await this.#syncParentOfExisting(parent);
-      return;
-    }
-    await this.syncDirectory(parent);
+    const made = await this.#makeOne(path).catch(async (error: unknown) => {
+      if (systemErrorCode(error) !== 'ENOENT' || parent === path) throw error;
+      await this.makeDirectory(parent);
+      return this.#makeOne(path);
+    });
+    if (made) await this.syncDirectory(parent);
+    else await this.#syncParentOfExisting(parent);
   }
 
   rename(from: string, to: string): Promise<void> {
@@ -94,6 +87,19 @@ export class NodeFileSystem implements FileSystem {
 
   lockDirectory(path: string): Promise<DirectoryLock> {
     return lockNodeDirectory(path);
+  }
+
+  /** False when the folder is there already. */
+  async #makeOne(path: string): Promise<boolean> {
+    try {
+      await fs.promises.mkdir(path, { mode: DIRECTORY_MODE });
+      return true;
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT' && (await this.stat(path))?.kind === 'directory') {
+        return false;
+      }
+      throw error;
+    }
   }
 
   /** I2. A parent this process may not open (`/var/lib`) was not ours to make entries in. */

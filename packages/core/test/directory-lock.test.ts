@@ -42,7 +42,9 @@ async function claim(mode: 'hold' | 'leave', path = directory): Promise<Claim> {
 
 const lockFile = (): string => join(directory, LOCK_FILE_NAME);
 
-describe.runIf(process.platform === 'linux')('directory lock between processes', () => {
+const onLinux = describe.runIf(process.platform === 'linux');
+
+onLinux('directory lock between processes', { timeout: 60_000 }, () => {
   it('refuses a second process, naming the one that holds it', async () => {
     const lock = await fs.lockDirectory(directory);
     const second = await claim('leave');
@@ -127,7 +129,7 @@ describe('directory lock within a process', () => {
   });
 });
 
-describe.runIf(process.platform === 'linux')('directory lock by file, as on other systems', () => {
+onLinux('directory lock by file, as on other systems', () => {
   const DEAD_PID = 2 ** 22 - 3; // the largest a kernel gives by default is above any in use here
   const realPlatform = process.platform;
   let bootId: string;

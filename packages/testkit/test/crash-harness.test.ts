@@ -20,7 +20,7 @@ afterEach(() => rm(directory, { recursive: true, force: true }));
 function options(seed: number, mode: string): CrashOptions<number> {
   return {
     random: new SeededRandom(seed),
-    cycles: 4,
+    cycles: 3,
     maxAcknowledgements: 40,
     command: () => ({
       command: process.execPath,
@@ -41,10 +41,10 @@ async function assertAllThere(journal: readonly number[]): Promise<void> {
 const acknowledgement = (line: ChildLine): number | undefined =>
   typeof line.ack === 'number' ? line.ack : undefined;
 
-describe('crash harness', () => {
+describe('crash harness', { timeout: 60_000 }, () => {
   it('kills a printing child at acknowledgements and finds all of them afterwards', async () => {
     const journal = await runCrashCycles({ ...options(1, 'print'), acknowledgement });
-    expect(journal.length).toBeGreaterThanOrEqual(4);
+    expect(journal.length).toBeGreaterThanOrEqual(3);
     // Read to the end: what the child said after the kill was decided is in the journal, too.
     expect(journal[0]).toBe(1);
   });
@@ -70,7 +70,7 @@ describe('crash harness', () => {
         if (sofar.length > 0) await assertAllThere(sofar);
       },
     });
-    expect(seen.length).toBe(4);
+    expect(seen.length).toBe(3);
     expect(new Set(journal).size).toBe(journal.length);
   });
 
