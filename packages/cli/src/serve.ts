@@ -108,7 +108,7 @@ async function announce(call: CommandCall, node: HoldfastNode, url: string): Pro
 async function stop(call: CommandCall, node: HoldfastNode): Promise<ExitCode> {
   const { io } = call;
   if (io.stderrIsTerminal) io.err('\nstopping, Ctrl-C again ends at once\n');
-  const streams = node.stats().streams;
+  const streams = node.streams.count();
   await node.close();
   const what = streams === 1 ? '1 stream' : `${streams} streams`;
   const kept = node.settings.memory ? 'which were in memory and are gone' : 'all durable';

@@ -2,10 +2,11 @@
  * Streams without HTTP: `node.streams`. The same engine and the same guarantees; offsets are
  * the same opaque texts that HTTP clients see.
  */
-import { HoldfastError } from '@holdfast/core';
+import { HoldfastError, LIMITS } from '@holdfast/core';
 import {
   formatPosition,
   parsePosition,
+  parseStreamPath,
   type CreateRequest,
   type Position,
   type ProducerTag,
@@ -100,6 +101,11 @@ export class EmbeddedStreams {
 
   list(options: { prefix?: string; after?: string; limit?: number } = {}): StreamPage {
     return listPage(this.store, { limit: 100, ...options });
+  }
+
+  /** How many there are. Walks all of them: for people, not for every request. */
+  count(): number {
+    return this.store.list({ limit: LIMITS.maxStreams }).length;
   }
 
   async delete(path: string): Promise<void> {
@@ -217,7 +223,7 @@ function createRequest(path: string, options: OpenStreamOptions): CreateRequest 
   const contentType = options.type ?? options.contentType;
   const { ttlSeconds, expiresAt } = options;
   return {
-    path,
+    path: checkedPath(path),
     closed: false,
     ...(contentType === undefined ? {} : { contentType }),
     ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
@@ -225,6 +231,12 @@ function createRequest(path: string, options: OpenStreamOptions): CreateRequest 
       ? {}
       : { expiresAtMs: expiresAt.getTime(), expiresAtText: expiresAt.toISOString() }),
   };
+}
+
+/** A path that HTTP clients could not name would be a stream they cannot reach. */
+function checkedPath(path: string): string {
+  const target = `/${path.split('/').map(encodeURIComponent).join('/')}`;
+  return parseStreamPath(target, target.length, '/');
 }
 
 function fits(info: StreamInfo, options: OpenStreamOptions): boolean {

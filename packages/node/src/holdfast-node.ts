@@ -38,8 +38,16 @@ export interface NodeProtocol {
   readonly liveReaders: number;
 }
 
+/** The part of the stream engine that has to do with the end. */
+export interface NodeEngine {
+  /** What readers did to sliding expiries reaches the last checkpoint. */
+  saveTouches(): void;
+  close(): void;
+}
+
 export interface NodeParts {
   readonly database: NodeDatabase;
+  readonly engine: NodeEngine;
   readonly store: StreamStore;
   readonly protocol: NodeProtocol;
   readonly router: RequestRouter;
@@ -50,8 +58,6 @@ export interface NodeParts {
 
 export interface NodeStats {
   readonly state: HealthState;
-  /** Streams that can be read; deleted ones kept for their forks do not count. */
-  readonly streams: number;
   readonly liveReaders: number;
   readonly requestsInFlight: number;
   readonly database: DatabaseStats;
@@ -144,7 +150,7 @@ export class HoldfastNode implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const { health, protocol, router, database, clock, logger } = this.#parts;
+    const { health, protocol, router, database, engine, clock, logger } = this.#parts;
     health.drain();
     try {
       await protocol.drain();
@@ -154,6 +160,8 @@ export class HoldfastNode implements AsyncDisposable {
       this.#closing.abort(new HoldfastError('CLOSED', 'the node was closed'));
     } finally {
       health.close();
+      if (this.#failure === undefined) engine.saveTouches();
+      engine.close();
       await database.close();
     }
   }

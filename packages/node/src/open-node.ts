@@ -46,7 +46,7 @@ export async function openNode(
     { basePath: settings.basePath },
   );
   return new HoldfastNode(
-    { database, store: engine, protocol, router, health, clock, logger },
+    { database, engine, store: engine, protocol, router, health, clock, logger },
     settings,
   );
 }

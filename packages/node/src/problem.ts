@@ -1,33 +1,7 @@
 /** Errors as `application/problem+json` outside the stream protocol. */
 import { STATUS_CODES, type ServerResponse } from 'node:http';
-import {
-  HoldfastError,
-  isHoldfastError,
-  LIMITS,
-  type ErrorCode,
-  type ErrorKind,
-} from '@holdfast/core';
-
-const STATUS_OF_KIND: Record<ErrorKind, number> = {
-  invalid: 400,
-  denied: 403,
-  missing: 404,
-  conflict: 409,
-  fenced: 409,
-  limit: 429,
-  unavailable: 503,
-  corrupt: 500,
-  closed: 503,
-  internal: 500,
-};
-
-const STATUS_OF_CODE: Partial<Record<ErrorCode, number>> = {
-  METHOD_NOT_ALLOWED: 405,
-  REQUEST_TIMEOUT: 408,
-  BODY_TOO_LARGE: 413,
-  URL_TOO_LONG: 414,
-  HEADERS_TOO_LARGE: 431,
-};
+import { HoldfastError, isHoldfastError, LIMITS } from '@holdfast/core';
+import { statusOf } from '@holdfast/streams';
 
 export interface Problem {
   readonly status: number;
@@ -40,11 +14,12 @@ export function describeProblem(error: unknown): Problem {
   const known = isHoldfastError(error)
     ? error
     : new HoldfastError('INTERNAL_ERROR', 'the request failed', { cause: error });
-  const status = STATUS_OF_CODE[known.code] ?? STATUS_OF_KIND[known.kind];
+  // The protocol's map, but for what only a listener has: a request that came too slowly.
+  const status = known.code === 'REQUEST_TIMEOUT' ? 408 : statusOf(known);
   // What broke inside is for the log; the caller gets the code.
   const hidden = known.kind === 'internal' || known.kind === 'corrupt';
   const body = {
-    type: 'about:blank',
+    type: `urn:holdfast:error:${known.code.toLowerCase().replaceAll('_', '-')}`,
     title: STATUS_CODES[status],
     status,
     code: known.code,
@@ -53,7 +28,7 @@ export function describeProblem(error: unknown): Problem {
   return {
     status,
     body: Buffer.from(JSON.stringify(body)),
-    retryAfter: status === 503 || status === 429 ? String(LIMITS.retryAfterSeconds) : undefined,
+    retryAfter: status === 503 ? String(LIMITS.retryAfterSeconds) : undefined,
   };
 }
 

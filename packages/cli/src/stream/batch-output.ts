@@ -15,6 +15,12 @@ export interface ShownBatch {
   readonly closed: boolean;
 }
 
+/** False for a read that only said where the tail is. */
+export function hasData(batch: ShownBatch): boolean {
+  const { bytes, contentType } = batch;
+  return isJsonType(contentType) ? bytes.length > '[]'.length : bytes.length > 0;
+}
+
 export async function showBatch(io: ConsoleIo, json: boolean, batch: ShownBatch): Promise<void> {
   const isJson = isJsonType(batch.contentType);
   const messages = isJson ? jsonElements(Buffer.from(batch.bytes).toString('utf8')) : [];

@@ -5,7 +5,7 @@ import { OutputClosed } from '../console-io.ts';
 import { readEvents } from '../event-stream.ts';
 import { EXIT } from '../exit-codes.ts';
 import { StreamClient } from '../stream-client.ts';
-import { showBatch } from './batch-output.ts';
+import { hasData, showBatch } from './batch-output.ts';
 import { catchUp, offsetOf } from './catch-up.ts';
 import { streamAnswer } from './stream-answer.ts';
 
@@ -64,7 +64,7 @@ class Tail {
   /** By plain reads: byte for byte and in large pieces. True at the end of the stream. */
   async #catchUp(): Promise<boolean> {
     for await (const batch of catchUp(this.#client, this.#path, this.#offset, this.#signal)) {
-      if (batch.bytes.length > 0) await showBatch(this.#call.io, this.#call.json, batch);
+      if (hasData(batch)) await showBatch(this.#call.io, this.#call.json, batch);
       this.#offset = batch.nextOffset;
       if (batch.closed) return true;
     }
