@@ -105,7 +105,8 @@ export class SegmentReader {
 
   /** A view of `length` bytes at `position`; fewer at the end of the file. */
   async bytes(position: number, length: number): Promise<Buffer> {
-    const wanted = Math.max(0, Math.min(length, this.size - position));
+    const wanted = Math.min(length, this.size - position);
+    if (wanted <= 0) return Buffer.alloc(0);
     if (!this.#holds(position, wanted)) await this.#load(position, wanted);
     const at = position - this.#windowAt;
     return this.#window.subarray(at, at + wanted);
