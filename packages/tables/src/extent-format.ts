@@ -6,8 +6,8 @@
  */
 import { BLOCK_HEADER_BYTES, HoldfastError, readU64, writeU64 } from '@holdfast/core';
 
-export const EXTENT_FORMAT_VERSION = 1;
-export const EXTENT_FOOTER_PAYLOAD_BYTES = 64;
+const EXTENT_FORMAT_VERSION = 1;
+const EXTENT_FOOTER_PAYLOAD_BYTES = 64;
 export const EXTENT_FOOTER_BYTES: number = BLOCK_HEADER_BYTES + EXTENT_FOOTER_PAYLOAD_BYTES;
 
 export interface ExtentFooter {

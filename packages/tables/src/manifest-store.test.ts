@@ -1,4 +1,4 @@
-import { onCut, isHoldfastError } from '@holdfast/core';
+import { assert, isHoldfastError, onCut } from '@holdfast/core';
 import { SeededRandom, SimFs } from '@holdfast/testkit';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { manifestOf } from '../test/manifest-fixtures.ts';
@@ -152,7 +152,7 @@ describe('a manifest commit that fails', () => {
           expect((await found(fileSystem))?.generation).toBe(4);
           continue;
         }
-        if (!isHoldfastError(error)) throw error;
+        assert(isHoldfastError(error), 'a commit fails with a typed error');
         seen[error.effect]++;
         const before = await found(fileSystem);
         if (error.effect === 'none') {
@@ -227,6 +227,20 @@ describe('a manifest commit that fails', () => {
     }
     expect([...outcomes].sort()).toEqual([3, 4]);
     expect(histories).toBeGreaterThan(400);
+  });
+
+  test('what a restarted process found cannot vanish in a later power cut', async () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const { fileSystem, store } = await diskWith(3);
+      const off = onCut((name) => {
+        if (name === 'manifest.renamed') fileSystem.disk.halt(); // before the folder is synced
+      });
+      await expect(store.commit(manifestOf(4))).rejects.toThrow();
+      off();
+      const restarted = fileSystem.kill();
+      expect((await found(restarted))?.generation).toBe(4);
+      expect((await found(restarted.powerCut(new SeededRandom(seed))))?.generation).toBe(4);
+    }
   });
 
   test('at each cut point leaves the old or the new manifest', async () => {

@@ -7,7 +7,7 @@
  */
 import { HoldfastError, type Lsn, readU64, writeU64 } from '@holdfast/core';
 
-export const TABLE_FORMAT_VERSION = 1;
+const TABLE_FORMAT_VERSION = 1;
 export const TABLE_FOOTER_PAYLOAD_BYTES = 64;
 
 /** A block within the file. */
@@ -17,7 +17,7 @@ export interface BlockPlace {
   readonly payloadLength: number;
 }
 
-export const BLOCK_PLACE_BYTES = 12;
+const BLOCK_PLACE_BYTES = 12;
 
 export function encodeBlockPlaces(places: readonly BlockPlace[]): Buffer {
   const bytes = Buffer.allocUnsafe(places.length * BLOCK_PLACE_BYTES);
