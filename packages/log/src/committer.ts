@@ -33,18 +33,25 @@ export interface CommitterParts {
   readonly segments: LiveSegments;
 }
 
-export class CommitCounters {
-  batches = 0;
-  records = 0;
-  payloadBytes = 0;
-  writtenBytes = 0;
-  syncs = 0;
-  syncMsTotal = 0;
+export interface CommitCounters {
+  batches: number;
+  records: number;
+  payloadBytes: number;
+  writtenBytes: number;
+  syncs: number;
+  syncMsTotal: number;
 }
 
 export class Committer {
   readonly #parts: CommitterParts;
-  readonly counters: CommitCounters = new CommitCounters();
+  readonly counters: CommitCounters = {
+    batches: 0,
+    records: 0,
+    payloadBytes: 0,
+    writtenBytes: 0,
+    syncs: 0,
+    syncMsTotal: 0,
+  };
   readonly #supply: SegmentSupply;
   #durableLsn: Lsn;
   #lastCommittedAtMs: number;

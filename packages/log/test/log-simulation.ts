@@ -11,7 +11,7 @@
  *
  * From one seed the same history runs every time; `runLogHistories` names the seed it fails at.
  */
-import { HoldfastError, type Lsn, isHoldfastError, onCut } from '@holdfast/core';
+import { type HoldfastError, type Lsn, isHoldfastError, onCut } from '@holdfast/core';
 import { type Log, type LogRecord, type StoredRecord, openLog } from '@holdfast/log';
 import { SeededRandom, SimClock, SimFs, isSimDead } from '@holdfast/testkit';
 

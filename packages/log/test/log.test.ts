@@ -217,7 +217,7 @@ describe('truncation', () => {
     for (let i = 2; i <= 6; i++) {
       expect((await sim.run(iterator.next())).value?.lsn).toBe(i);
     }
-    await sim.run(iterator.return?.() ?? Promise.resolve());
+    await sim.run(Promise.resolve(iterator.return?.()));
     expect(await sim.run(log.truncateBefore(7 as Lsn))).toMatchObject({ segmentsDeleted: 6 });
   });
 
@@ -417,13 +417,14 @@ describe.each(['memory', 'disk'] as const)('on a real clock, in %s', (kind) => {
     };
     try {
       for (let life = 0; life < 2; life++) {
-        await using log = await openLog(components, settings);
+        const log = await openLog(components, settings);
         const lsns = await Promise.all(
           Array.from({ length: 500 }, (_, i) => log.append(record(`${life} ${i}`))),
         );
         expect(lsns).toEqual(Array.from({ length: 500 }, (_, i) => life * 500 + i + 1));
         expect(await collect(log.replay())).toHaveLength((life + 1) * 500);
         expect((await log.verify()).problems).toEqual([]);
+        await log.close();
       }
     } finally {
       if (kind === 'disk') rmSync(root, { recursive: true });

@@ -1,5 +1,5 @@
 /** Damage at rest: found or harmless, and never taken for a torn write. */
-import { HoldfastError, isHoldfastError } from '@holdfast/core';
+import { type HoldfastError, isHoldfastError } from '@holdfast/core';
 import type { Log } from '@holdfast/log';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { BLOCK, DIRECTORY, SECTOR, SimLog, record, texts } from './sim-log.ts';
