@@ -14,6 +14,7 @@ import {
   type StreamStore,
 } from '@holdfast/streams';
 import { encodeMessages } from './embedded-messages.ts';
+import type { HoldProcess } from './node-keep-alive.ts';
 import { listPage, type StreamPage } from './stream-list-route.ts';
 import { readBatches, type StreamBatch } from './stream-reader.ts';
 
@@ -69,15 +70,22 @@ export interface StreamSummary {
   readonly forkedFrom?: string;
 }
 
+/** What live reads need of the node they belong to. */
+export interface NodeLife {
+  /** Aborted when the node closes: live reads end with its reason. */
+  readonly closing: AbortSignal;
+  /** Called while a live read waits. */
+  readonly hold: HoldProcess;
+}
+
 export class EmbeddedStreams {
   /** The engine itself, for what this API does not say. */
   readonly store: StreamStore;
-  readonly #closing: AbortSignal;
+  readonly #life: NodeLife;
 
-  /** @param closing aborted when the node closes: live reads end with its reason. */
-  constructor(store: StreamStore, closing: AbortSignal) {
+  constructor(store: StreamStore, life: NodeLife) {
     this.store = store;
-    this.#closing = closing;
+    this.#life = life;
   }
 
   /**
@@ -122,7 +130,7 @@ export class EmbeddedStreams {
   }
 
   #handle<Message>(info: StreamInfo): StreamHandle<Message> {
-    return new StreamHandle<Message>(this.store, info, this.#closing);
+    return new StreamHandle<Message>(this.store, info, this.#life);
   }
 }
 
@@ -132,11 +140,11 @@ export class StreamHandle<Message = unknown> {
   readonly contentType: string;
   readonly json: boolean;
   readonly #store: StreamStore;
-  readonly #closing: AbortSignal;
+  readonly #life: NodeLife;
 
-  constructor(store: StreamStore, info: StreamInfo, closing: AbortSignal) {
+  constructor(store: StreamStore, info: StreamInfo, life: NodeLife) {
     this.#store = store;
-    this.#closing = closing;
+    this.#life = life;
     this.path = info.path;
     this.contentType = info.contentType;
     this.json = info.json;
@@ -182,11 +190,13 @@ export class StreamHandle<Message = unknown> {
   /** Like `read`, with the offset to go on from behind each batch. */
   batches(options: ReadOptions = {}): AsyncGenerator<StreamBatch<Message>, void, undefined> {
     const { signal, live = false, from = 'start' } = options;
+    const { closing, hold } = this.#life;
     return readBatches<Message>(this.#store, {
       path: this.path,
       from: from === 'start' || from === 'now' ? from : parsePosition(from),
       live,
-      signal: signal === undefined ? this.#closing : AbortSignal.any([signal, this.#closing]),
+      signal: signal === undefined ? closing : AbortSignal.any([signal, closing]),
+      hold,
     });
   }
 
@@ -211,7 +221,7 @@ export class StreamHandle<Message = unknown> {
         ...(at === undefined ? {} : { at }),
       },
     });
-    return new StreamHandle<Message>(this.#store, info, this.#closing);
+    return new StreamHandle<Message>(this.#store, info, this.#life);
   }
 
   info(): StreamSummary {

@@ -49,18 +49,18 @@ describe('bridgeFetch', () => {
   });
 
   it('sends the head before the body is there, and each piece when it is written', async () => {
-    let response: ServerResponse | undefined;
+    const handled: ServerResponse[] = [];
     const answer = await ask((_, res) => {
-      response = res;
+      handled.push(res);
       res.writeHead(200, { 'Content-Type': 'text/event-stream' });
       res.flushHeaders();
     });
     const reader = (answer.body as ReadableStream<Uint8Array>).getReader();
-    response?.write('one');
+    handled[0]?.write('one');
     expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe('one');
-    response?.write(Buffer.from('two'));
+    handled[0]?.write(Buffer.from('two'));
     expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe('two');
-    response?.end();
+    handled[0]?.end();
     expect((await reader.read()).done).toBe(true);
   });
 
@@ -90,19 +90,19 @@ describe('bridgeFetch', () => {
 
   it('makes a fast writer wait for a slow reader', async () => {
     const chunk = Buffer.alloc(48 * 1024, 1);
-    let response: ServerResponse | undefined;
+    const handled: ServerResponse[] = [];
     const answer = await ask((_, res) => {
-      response = res;
+      handled.push(res);
       res.writeHead(200);
     });
     let accepted = 0;
-    while (accepted < 1000 && response?.write(chunk) === true) accepted++;
+    while (accepted < 1000 && handled[0]?.write(chunk) === true) accepted++;
     expect(accepted).toBeLessThan(20);
-    const drained = new Promise((resolve) => response?.once('drain', resolve));
+    const drained = new Promise((resolve) => handled[0]?.once('drain', resolve));
     const reader = (answer.body as ReadableStream<Uint8Array>).getReader();
     for (let i = 0; i <= accepted; i++) await reader.read();
     await drained;
-    response?.destroy();
+    handled[0]?.destroy();
   });
 
   it('breaks the body when the handler gives up half-way', async () => {

@@ -19,6 +19,7 @@ import { EmbeddedStreams } from './embedded-streams.ts';
 import { bridgeFetch } from './fetch-bridge.ts';
 import type { Health, HealthState } from './health.ts';
 import { HttpListener, type ListenAddress } from './http-listener.ts';
+import type { HoldProcess } from './node-keep-alive.ts';
 import type { RequestRouter } from './request-router.ts';
 import type { NodeSettings } from './settings.ts';
 
@@ -54,6 +55,7 @@ export interface NodeParts {
   readonly health: Health;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly holdProcess: HoldProcess;
 }
 
 export interface NodeStats {
@@ -82,7 +84,10 @@ export class HoldfastNode implements AsyncDisposable {
   constructor(parts: NodeParts, settings: NodeSettings) {
     this.#parts = parts;
     this.settings = settings;
-    this.streams = new EmbeddedStreams(parts.store, this.#closing.signal);
+    this.streams = new EmbeddedStreams(parts.store, {
+      closing: this.#closing.signal,
+      hold: parts.holdProcess,
+    });
     this.handler = (request, response) => parts.router.route(request, response);
     this.fetch = (request) => bridgeFetch(this.handler, request);
     parts.database.onFailed((error) => this.#failed(error));

@@ -1,6 +1,12 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { HoldfastError, MemoryFileSystem, hasCode } from '@holdfast/core';
+import {
+  hasCode,
+  MemoryFileSystem,
+  type FileHandle,
+  type HoldfastError,
+  type OpenMode,
+} from '@holdfast/core';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { HoldfastNode } from './holdfast-node.ts';
 import { openNode } from './open-node.ts';
@@ -295,6 +301,56 @@ describe('a data directory', () => {
     expect(await all((await second.streams.open('s')).read())).toEqual([{ kept: true }]);
   });
 });
+
+describe('when the disk fails', () => {
+  it('says so once, refuses every write, keeps serving reads, and closes', async () => {
+    const fileSystem = new FailingFileSystem();
+    const node = await openNode({ dir: '/d' }, { fileSystem });
+    opened.push(node);
+    const stream = await node.streams.open('s', { type: 'application/json' });
+    await stream.append('kept');
+    const heard: string[] = [];
+    node.onFailed((error) => heard.push(error.code));
+    fileSystem.failing = true;
+    await expect(stream.append('lost')).rejects.toMatchObject({ effect: 'unknown' });
+    await expect(stream.append('later')).rejects.toMatchObject({ code: 'NODE_FAILED' });
+    expect([node.state, heard.length]).toEqual(['failed', 1]);
+    node.onFailed((error) => heard.push(error.code));
+    expect(heard).toHaveLength(2);
+    const ask = (path: string, method = 'GET'): Promise<Response> =>
+      node.fetch(new Request(`http://x${path}`, { method }));
+    expect((await ask('/readyz')).status).toBe(503);
+    expect((await ask('/livez')).status).toBe(200);
+    const refused = await ask('/v1/stream/s', 'POST');
+    expect([refused.status, await refused.json()]).toMatchObject([503, { code: 'NODE_FAILED' }]);
+    expect(await (await ask('/v1/stream/s')).text()).toBe('["kept"]');
+    await node.close();
+    expect(node.state).toBe('closed');
+  });
+});
+
+/** A disk that stops taking writes. */
+class FailingFileSystem extends MemoryFileSystem {
+  failing = false;
+
+  override async open(path: string, mode: OpenMode): Promise<FileHandle> {
+    const file = await super.open(path, mode);
+    const fail = (): boolean => this.failing;
+    return new Proxy(file, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name, target);
+        if (typeof value !== 'function') return value;
+        if (name === 'datasync') {
+          return () =>
+            fail()
+              ? Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO' }))
+              : target.datasync();
+        }
+        return value.bind(target) as unknown;
+      },
+    });
+  }
+}
 
 describe('settings', () => {
   it('are refused before anything is opened', async () => {

@@ -9,6 +9,7 @@ import { InlineCompactor, NodeCompactor } from '@holdfast/tables';
 import { Health } from './health.ts';
 import { HoldfastNode } from './holdfast-node.ts';
 import { nodeComponents, type NodeComponents } from './node-components.ts';
+import { holdProcess } from './node-keep-alive.ts';
 import { RequestRouter } from './request-router.ts';
 import { parseNodeSettings, type NodeSettings, type NodeSettingsInput } from './settings.ts';
 
@@ -46,7 +47,7 @@ export async function openNode(
     { basePath: settings.basePath },
   );
   return new HoldfastNode(
-    { database, engine, store: engine, protocol, router, health, clock, logger },
+    { database, engine, store: engine, protocol, router, health, clock, logger, holdProcess },
     settings,
   );
 }

@@ -18,6 +18,7 @@ import {
   type StreamWatcher,
 } from '@holdfast/streams';
 import { decodeJson } from './embedded-messages.ts';
+import type { HoldProcess } from './node-keep-alive.ts';
 
 /** What one read gave. */
 export interface StreamBatch<Message> {
@@ -37,6 +38,8 @@ export interface ReaderRequest {
   readonly live: boolean;
   /** Ends a live read that waits, or the next read. */
   readonly signal: AbortSignal;
+  /** While a live read waits. */
+  readonly hold: HoldProcess;
 }
 
 export async function* readBatches<Message>(
@@ -44,7 +47,7 @@ export async function* readBatches<Message>(
   request: ReaderRequest,
 ): AsyncGenerator<StreamBatch<Message>, void, undefined> {
   const { path, live, signal } = request;
-  const parked = new ParkedReader(signal);
+  const parked = new ParkedReader(signal, request.hold);
   const leave = live ? store.watch(path, parked) : undefined; // I1
   try {
     let from = request.from;
@@ -90,12 +93,14 @@ function replaced(): HoldfastError {
 /** Remembers that something changed until somebody waits for it. */
 class ParkedReader implements StreamWatcher {
   readonly #signal: AbortSignal;
+  readonly #hold: HoldProcess;
   readonly #onAbort = (): void => this.#wake?.();
   #news: 'changed' | 'ended' | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(signal: AbortSignal) {
+  constructor(signal: AbortSignal, hold: HoldProcess) {
     this.#signal = signal;
+    this.#hold = hold;
     signal.addEventListener('abort', this.#onAbort);
   }
 
@@ -116,9 +121,11 @@ class ParkedReader implements StreamWatcher {
 
   async wait(): Promise<'changed' | 'ended'> {
     if (this.#news === undefined && !this.#signal.aborted) {
+      const release = this.#hold();
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
+      release();
       this.#wake = undefined;
     }
     this.#signal.throwIfAborted();

@@ -1,0 +1,24 @@
+/**
+ * Keeps the process alive while a live read waits. Everything else of an embedded node lets the
+ * process end when the program has nothing more to do; a program that waits for the next message
+ * has. One of the few files that may touch timers directly.
+ */
+
+/** Holds the process until the returned function is called. */
+export type HoldProcess = () => () => void;
+
+/** Timers cannot be longer than this. */
+const LONGEST_MS = 0x7fff_ffff;
+
+let holders = 0;
+let timer: NodeJS.Timeout | undefined;
+
+export const holdProcess: HoldProcess = () => {
+  let held = true;
+  if (++holders === 1) timer = setInterval(() => undefined, LONGEST_MS);
+  return () => {
+    if (!held) return;
+    held = false;
+    if (--holders === 0) clearInterval(timer);
+  };
+};
