@@ -11,7 +11,7 @@ import type { Stream } from './stream.ts';
 
 export class ShardChanges {
   readonly dirty: Set<Stream> = new Set();
-  /** Removed streams whose extents are still to be freed, by id. */
+  /** Removed streams that still have rows or extents, by id. */
   readonly graves: Map<number, Stream> = new Map();
   /** Streams of the last collect: on disk once it is checkpointed. */
   collected: Stream[] = [];

@@ -92,10 +92,10 @@ function bury(shard: CollectingShard, changes: ShardChanges, stream: Stream): vo
   }
   stream.producers = undefined;
   if (stream.collected.bytes > stream.base.bytes) {
-    changes.graves.set(stream.id, stream);
     shard.put(streamRowKey(stream.id), encodeStreamRow(stream));
   } else {
     shard.delete(streamRowKey(stream.id));
+    changes.graves.delete(stream.id);
   }
 }
 
