@@ -54,8 +54,10 @@ export function bodyParts(
 }
 
 export function withoutLastByte(bytes: readonly Buffer[]): readonly Buffer[] {
-  const last = bytes[bytes.length - 1] as Buffer;
-  return [...bytes.slice(0, -1), last.subarray(0, last.length - 1)];
+  let end = bytes.length - 1;
+  while (end > 0 && bytes[end]?.length === 0) end--;
+  const last = bytes[end] as Buffer;
+  return [...bytes.slice(0, end), last.subarray(0, last.length - 1)];
 }
 
 function sendParts(exchange: Exchange, parts: readonly Buffer[]): void {
