@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import '../test/table-fixtures.ts';
 import { BlockCache } from './block-cache.ts';
 
 describe('block cache', () => {

@@ -1,6 +1,7 @@
 import type { FileId, Lsn } from '@holdfast/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import '../test/table-fixtures.ts';
 import { planCompaction } from './plan-compaction.ts';
 import type { TableInfo } from './table-info.ts';
 
