@@ -120,7 +120,11 @@ describe('sealed block', () => {
     expect(block.readUInt32LE(12)).toBe(0);
     expect(block.readBigUInt64LE(16)).toBe(7n);
     expect(block.readBigUInt64LE(24)).toBe(4096n);
+    const identity = crc32c(DATABASE);
+    const tag = crc32c(Buffer.from('ab'), crc32c(block.subarray(0, 32), identity));
+    expect(block.readUInt32LE(32)).toBe(tag);
     expect(block.subarray(36, 60).every((byte) => byte === 0)).toBe(true);
+    expect(block.readUInt32LE(60)).toBe(crc32c(block.subarray(0, 60), identity));
   });
 
   it('decode names the file and the position of the damage', () => {

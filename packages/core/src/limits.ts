@@ -165,8 +165,9 @@ export const LIMITS = {
   appendLines: 1_000,
   /** Bytes of lines that it sends in one request; one longer line still goes alone. */
   appendLinesBytes: (1 * MIB) as number,
-  /** First and longest pause of `stream tail` before it connects again. */
+  /** First pause of `stream tail` before it connects again; it doubles from there. */
   reconnectMs: 250,
+  /** Longest such pause. */
   maxReconnectMs: 10_000,
 
   // -- expiry ------------------------------------------------------------------------------

@@ -42,9 +42,10 @@ async function claim(mode: 'hold' | 'leave', path = directory): Promise<Claim> {
 
 const lockFile = (): string => join(directory, LOCK_FILE_NAME);
 
-const onLinux = describe.runIf(process.platform === 'linux');
+const IS_LINUX = process.platform === 'linux';
 
-onLinux('directory lock between processes', { timeout: 60_000 }, () => {
+// The kernel's lock is Linux's own.
+describe.runIf(IS_LINUX)('directory lock between processes', { timeout: 60_000 }, () => {
   it('refuses a second process, naming the one that holds it', async () => {
     const lock = await fs.lockDirectory(directory);
     const second = await claim('leave');
@@ -129,7 +130,8 @@ describe('directory lock within a process', () => {
   });
 });
 
-onLinux('directory lock by file, as on other systems', () => {
+// Needs a boot id to compare with; the code is that of the other systems.
+describe.runIf(IS_LINUX)('directory lock by file, as on other systems', () => {
   const DEAD_PID = 2 ** 22 - 3; // the largest a kernel gives by default is above any in use here
   const realPlatform = process.platform;
   let bootId: string;

@@ -51,11 +51,11 @@ export function fileSystemConformance(options: FileSystemConformanceOptions): vo
   for (const { title, needs, run } of CASES) {
     const reason = needs === undefined ? undefined : options.unsupported?.[needs];
     const test = async (): Promise<void> => {
-      const { fs, root, close } = await options.open();
+      const opened = await options.open();
       try {
-        await run(fs, root);
+        await run(opened.fs, opened.root);
       } finally {
-        await close?.();
+        await opened.close?.();
       }
     };
     if (reason === undefined) options.it(title, test);

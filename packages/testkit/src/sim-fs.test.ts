@@ -128,7 +128,86 @@ describe('power cut: bytes', () => {
   });
 });
 
+describe('power cut: zeros', () => {
+  it('loses or keeps zeros written over data, sector by sector, as any other bytes', async () => {
+    const seen = new Set<string>();
+    for (let seed = 0; seed < SEEDS; seed++) {
+      const fs = new SimFs();
+      await put(fs, '/a', sectors(1, 1));
+      await writeFully(await fs.open('/a', 'write'), sectors(0, 0), 0);
+      const after = fs.powerCut(new SeededRandom(seed)).disk.content('/a');
+      seen.add(`${after[0]}${after[SECTOR]}`);
+    }
+    expect([...seen].sort()).toEqual(['00', '01', '10', '11']);
+  });
+
+  it('a file that was cut and grown again shows zeros or what it held, nothing else', async () => {
+    const seen = new Set<string>();
+    for (let seed = 0; seed < SEEDS; seed++) {
+      const fs = new SimFs();
+      await put(fs, '/a', sectors(1, 1));
+      const file = await fs.open('/a', 'write');
+      await file.truncate(SECTOR);
+      await file.truncate(2 * SECTOR);
+      const after = fs.powerCut(new SeededRandom(seed)).disk.content('/a');
+      expect(after.subarray(0, SECTOR).equals(sectors(1))).toBe(true);
+      seen.add(`${after.length / SECTOR}:${after[SECTOR] ?? '-'}`);
+    }
+    expect([...seen].sort()).toEqual(['1:-', '2:0', '2:1']);
+  });
+});
+
 describe('power cut: names', () => {
+  it('a file that was renamed twice is found under exactly one of its names', async () => {
+    const seen = new Set<string>();
+    for (let seed = 0; seed < SEEDS; seed++) {
+      const fs = new SimFs();
+      await put(fs, '/x', sectors(1));
+      await fs.rename('/x', '/y');
+      await fs.rename('/y', '/z');
+      seen.add(fs.powerCut(new SeededRandom(seed)).disk.paths().join());
+    }
+    expect([...seen].sort()).toEqual(['/x', '/y', '/z']);
+  });
+
+  it('a sync of a folder covers the names made before it was asked for, not later ones', async () => {
+    const late = new Set<boolean>();
+    for (let seed = 0; seed < SEEDS; seed++) {
+      const clock = new SimClock(new SeededRandom(seed));
+      const fs = new SimFs({ yieldPoint: () => clock.yieldPoint() });
+      const work = async (): Promise<string[]> => {
+        await fs.open('/early', 'create');
+        await Promise.all([fs.syncDirectory('/'), fs.open('/late', 'create')]);
+        return fs.powerCut(new SeededRandom(seed)).disk.paths();
+      };
+      const paths = await clock.run(work());
+      expect(paths).toContain('/early');
+      late.add(paths.includes('/late'));
+    }
+    expect(late.size).toBe(2);
+  });
+
+  it('a name made while a sync of its folder is under way is never taken for synced', async () => {
+    const gate: (() => void)[] = [];
+    let gated = false;
+    const fs = new SimFs({
+      yieldPoint: () => (gated ? new Promise((resolve) => gate.push(resolve)) : Promise.resolve()),
+    });
+    await fs.makeDirectory('/d');
+    gated = true;
+    const synced = fs.syncDirectory('/d');
+    gated = false;
+    await fs.open('/d/late', 'create');
+    gate[0]?.();
+    await synced;
+    const survivors = new Set<string>();
+    for (let seed = 0; seed < SEEDS; seed++) {
+      const copy = new SimFs({ disk: fs.disk.clone() });
+      survivors.add(copy.powerCut(new SeededRandom(seed)).disk.paths().join());
+    }
+    expect([...survivors].sort()).toEqual(['', '/d/late']);
+  });
+
   it('keeps synced names and leaves every subset of unsynced ones', async () => {
     const seen = new Set<string>();
     for (let seed = 0; seed < SEEDS; seed++) {
@@ -347,6 +426,17 @@ describe('faults', () => {
       const after = fs.powerCut(new SeededRandom(seed)).disk.content('/a');
       expect(after).toEqual(sectors(1, 3));
     }
+  });
+
+  it('after a sync that lied the file may have its new size, with nothing in it', async () => {
+    const fs = new SimFs();
+    await put(fs, '/a', sectors(1));
+    const file = await fs.open('/a', 'write');
+    await writeFully(file, sectors(2), SECTOR);
+    fs.disk.faults.plan({ effect: 'lying-sync' });
+    await expect(file.datasync()).rejects.toMatchObject({ code: 'EIO' });
+    await file.datasync();
+    expect(fs.powerCut(new SeededRandom(1)).disk.content('/a')).toEqual(sectors(1, 0));
   });
 
   it('a halt ends the process at that call, before or after its effect', async () => {

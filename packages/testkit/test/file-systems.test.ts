@@ -53,6 +53,7 @@ describe('SimFs with interleaved calls', () => {
             await clock.run(run());
           }
         }),
+      // The suite's own skips, each with its reason in the title.
       { skip: it.skip },
     ),
     open: async () => {
