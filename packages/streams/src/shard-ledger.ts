@@ -8,11 +8,17 @@ import type { ExtentCatalog } from './extent-catalog.ts';
 import { ShardChanges } from './shard-changes.ts';
 import type { Stream } from './stream.ts';
 
+/** Reads of extent rows for removed streams that run at the same time. */
+const MAX_SEARCHES = 4;
+
 export class ShardLedger {
   readonly #catalog: ExtentCatalog;
   readonly #logger: Logger;
   readonly #shards: ShardChanges[] = [];
   readonly #identities: string[] = [];
+  /** Removed streams whose extents are looked for. */
+  readonly #wanted = new Set<Stream>();
+  #searches = 0;
   /** The next collects write every touch. */
   touchesSaved = false;
 
@@ -63,9 +69,24 @@ export class ShardLedger {
 
   findExtents(removed: Stream): void {
     if (removed.collected.bytes === removed.base.bytes) return;
-    this.#catalog.load(removed).catch((error: unknown) => {
-      const code = isHoldfastError(error) ? error.code : 'INTERNAL_ERROR';
-      this.#logger.error('streams.extents_not_freed', { stream: removed.id, code });
-    });
+    if (this.#catalog.cached(removed) !== undefined) return;
+    this.#wanted.add(removed);
+    if (this.#searches >= MAX_SEARCHES) return;
+    this.#searches++;
+    void this.#search();
+  }
+
+  /** One of a few at a time, however many streams are removed at once. Never rejects. */
+  async #search(): Promise<void> {
+    for (const removed of this.#wanted) {
+      this.#wanted.delete(removed);
+      try {
+        await this.#catalog.load(removed);
+      } catch (error) {
+        const code = isHoldfastError(error) ? error.code : 'INTERNAL_ERROR';
+        this.#logger.error('streams.extents_not_freed', { stream: removed.id, code });
+      }
+    }
+    this.#searches--;
   }
 }

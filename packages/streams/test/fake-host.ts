@@ -41,6 +41,7 @@ export class FakeShard implements CollectingShard {
   readonly rows: Map<string, Buffer>;
   readonly extents: Map<number, Buffer>;
   readonly #claim: () => number;
+  #sorted: string[] | undefined;
   /** Reads of extents that a test holds back or makes fail. */
   onRead: (() => Promise<void>) | undefined;
 
@@ -64,11 +65,21 @@ export class FakeShard implements CollectingShard {
     from?: Buffer;
     to?: Buffer;
   }): AsyncGenerator<{ key: Buffer; value: Buffer }> {
-    const found = [...this.rows]
-      .map(([key, value]) => ({ key: Buffer.from(key, 'latin1'), value }))
-      .filter(({ key }) => range.from === undefined || Buffer.compare(key, range.from) >= 0)
-      .filter(({ key }) => range.to === undefined || Buffer.compare(key, range.to) < 0)
-      .sort((a, b) => Buffer.compare(a.key, b.key));
+    this.#sorted ??= [...this.rows.keys()].sort();
+    const keys = this.#sorted;
+    const from = range.from?.toString('latin1') ?? '';
+    const to = range.to?.toString('latin1');
+    let [low, high] = [0, keys.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((keys[middle] as string) < from) low = middle + 1;
+      else high = middle;
+    }
+    const found: { key: Buffer; value: Buffer }[] = [];
+    for (; low < keys.length && (to === undefined || (keys[low] as string) < to); low++) {
+      const key = keys[low] as string;
+      found.push({ key: Buffer.from(key, 'latin1'), value: this.rows.get(key) as Buffer });
+    }
     for (const row of found) {
       await Promise.resolve();
       yield row;
@@ -86,10 +97,12 @@ export class FakeShard implements CollectingShard {
   }
 
   put(key: Buffer, value: Buffer): void {
+    this.#sorted = undefined;
     this.rows.set(key.toString('latin1'), value);
   }
 
   delete(key: Buffer): void {
+    this.#sorted = undefined;
     this.rows.delete(key.toString('latin1'));
   }
 
