@@ -131,9 +131,7 @@ describe('stream path', () => {
     const segment = fc
       .string({ unit: 'binary', minLength: 1, maxLength: 8 })
       // eslint-disable-next-line no-control-regex
-      .filter(
-        (text) => text.isWellFormed?.() !== false && !/[\u0000-\u001f\u007f-\u009f\\/]/.test(text),
-      )
+      .filter((text) => !/[\u0000-\u001f\u007f-\u009f\\/]/.test(text))
       .filter((text) => text !== '.' && text !== '..' && text !== '__ds');
     fc.assert(
       fc.property(fc.array(segment, { minLength: 1, maxLength: 8 }), (segments) => {
