@@ -18,12 +18,14 @@ import {
 } from '@holdfast/core';
 import { CommitQueue } from './commit-queue.ts';
 import { Committer } from './committer.ts';
+import { Floors } from './floors.ts';
 import { LiveSegments } from './live-segments.ts';
 import { type CheckedLogSettings, type LogSettings, checkLogSettings } from './log-settings.ts';
 import type { Log } from './log.ts';
-import { type RecoveredLog, Recovery } from './recovery.ts';
+import { Recovery } from './recovery.ts';
 import { SegmentSupply } from './segment-supply.ts';
 import { SegmentedLog } from './segmented-log.ts';
+import { Truncation } from './truncation.ts';
 
 export interface LogComponents {
   readonly fileSystem: FileSystem;
@@ -78,8 +80,11 @@ async function openLocked(
         recovered.tail,
       ),
   );
+  const floors = new Floors();
+  const { leftovers } = recovered;
+  const truncation = new Truncation(fileSystem, settings.dir, segments, floors, leftovers);
   try {
-    await begin(committer, fileSystem, settings.dir, recovered);
+    await begin(committer, truncation);
   } catch (error) {
     await committer.close().catch(() => undefined);
     throw error;
@@ -87,10 +92,11 @@ async function openLocked(
   return new SegmentedLog({
     fileSystem,
     codec,
-    directory: settings.dir,
     queue,
     committer,
     segments,
+    floors,
+    truncation,
     lock,
     recovery: {
       segments: recovered.segments.length,
@@ -102,20 +108,14 @@ async function openLocked(
 }
 
 /** The new segment, then the removal of what it makes superfluous. */
-async function begin(
-  committer: Committer,
-  fileSystem: FileSystem,
-  directory: string,
-  recovered: RecoveredLog,
-): Promise<void> {
+async function begin(committer: Committer, truncation: Truncation): Promise<void> {
   try {
     await committer.roll();
   } catch (error) {
-    // Full: the first segment is made when there is room. Leftovers stay until the next start.
+    // Full: the first segment is made when there is room, and leftovers stay until then.
     if (hasCode(error, 'DISK_FULL')) return;
     throw error;
   }
   await cut('log.recoveryBegun');
-  for (const path of recovered.leftovers) await fileSystem.unlink(path);
-  if (recovered.leftovers.length > 0) await fileSystem.syncDirectory(directory);
+  await truncation.removeLeftovers();
 }

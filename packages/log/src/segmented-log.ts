@@ -17,7 +17,7 @@ import {
 } from '@holdfast/core';
 import type { CommitQueue } from './commit-queue.ts';
 import type { Committer } from './committer.ts';
-import { Floors } from './floors.ts';
+import type { Floors } from './floors.ts';
 import type { LiveSegments } from './live-segments.ts';
 import type {
   CommitSink,
@@ -34,16 +34,17 @@ import type {
   VerifyReport,
 } from './log.ts';
 import { Replay } from './replay.ts';
-import { type Truncated, Truncation } from './truncation.ts';
+import type { Truncated, Truncation } from './truncation.ts';
 import { Verification } from './verify.ts';
 
 export interface SegmentedLogParts {
   readonly fileSystem: FileSystem;
   readonly codec: BlockCodec;
-  readonly directory: string;
   readonly queue: CommitQueue;
   readonly committer: Committer;
   readonly segments: LiveSegments;
+  readonly floors: Floors;
+  readonly truncation: Truncation;
   readonly recovery: RecoveryReport;
   readonly lock: DirectoryLock | undefined;
 }
@@ -52,7 +53,7 @@ export class SegmentedLog implements Log {
   readonly #parts: SegmentedLogParts;
   readonly #queue: CommitQueue;
   readonly #committer: Committer;
-  readonly #floors = new Floors();
+  readonly #floors: Floors;
   readonly #truncation: Truncation;
   #closing: Promise<void> | undefined;
 
@@ -60,8 +61,8 @@ export class SegmentedLog implements Log {
     this.#parts = parts;
     this.#queue = parts.queue;
     this.#committer = parts.committer;
-    const { fileSystem, directory, segments } = parts;
-    this.#truncation = new Truncation(fileSystem, directory, segments, this.#floors);
+    this.#floors = parts.floors;
+    this.#truncation = parts.truncation;
   }
 
   get nextLsn(): Lsn {

@@ -4,8 +4,10 @@
  * Invariants
  * 1. A segment goes only when every floor has passed its last record.
  * 2. Oldest first, each unlink synced before the next: a crash leaves a suffix of the log.
- * 3. The newest segment stays, active or not: it alone says where the LSNs go on. (A log that
- *    opened on a full disk has no active one yet.)
+ * 3. Nothing goes before a segment of this life is durable (a log that opened on a full disk
+ *    has none yet): the newest segment alone says where the LSNs go on.
+ * 4. Leftovers of earlier lives go before any segment: a header that links to what is gone
+ *    may only be the oldest.
  */
 import { type FileSystem, type Lsn, cut } from '@holdfast/core';
 import type { Floors } from './floors.ts';
@@ -21,16 +23,35 @@ export class Truncation {
   readonly #directory: string;
   readonly #segments: LiveSegments;
   readonly #floors: Floors;
+  /** Files without a record of the log. I4. */
+  readonly #leftovers: string[];
   /** Left out of the log, but its deletion failed: has to go before any younger one. I2. */
   #doomed: LiveSegment | undefined;
   /** Truncations one after the other. */
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(fileSystem: FileSystem, directory: string, segments: LiveSegments, floors: Floors) {
+  constructor(
+    fileSystem: FileSystem,
+    directory: string,
+    segments: LiveSegments,
+    floors: Floors,
+    leftovers: readonly string[],
+  ) {
     this.#fileSystem = fileSystem;
     this.#directory = directory;
     this.#segments = segments;
     this.#floors = floors;
+    this.#leftovers = [...leftovers];
+  }
+
+  /** Once a segment of this life is durable; `truncateBefore` does it otherwise. */
+  async removeLeftovers(): Promise<void> {
+    for (;;) {
+      const path = this.#leftovers[0];
+      if (path === undefined) return;
+      await this.#delete(path);
+      this.#leftovers.shift();
+    }
   }
 
   truncateBefore(lsn: Lsn | undefined): Promise<Truncated> {
@@ -47,6 +68,8 @@ export class Truncation {
   async #truncate(lsn: Lsn | undefined): Promise<Truncated> {
     let segmentsDeleted = 0;
     let bytesReclaimed = 0;
+    if (this.#segments.active === undefined) return { segmentsDeleted, bytesReclaimed }; // I3
+    await this.removeLeftovers();
     for (;;) {
       const oldest = this.#segments.sealed[0];
       if (this.#doomed === undefined) {
@@ -55,7 +78,7 @@ export class Truncation {
         this.#segments.dropOldest();
         this.#doomed = oldest;
       }
-      bytesReclaimed += await this.#delete(this.#doomed);
+      bytesReclaimed += await this.#delete(this.#doomed.path);
       segmentsDeleted++;
       this.#doomed = undefined;
     }
@@ -63,10 +86,10 @@ export class Truncation {
   }
 
   /** Returns the bytes the file had; 0 when an earlier attempt got as far as the unlink. */
-  async #delete(segment: LiveSegment): Promise<number> {
-    const stat = await this.#fileSystem.stat(segment.path);
+  async #delete(path: string): Promise<number> {
+    const stat = await this.#fileSystem.stat(path);
     if (stat !== undefined) {
-      await this.#fileSystem.unlink(segment.path);
+      await this.#fileSystem.unlink(path);
       await cut('log.truncateUnlinked');
     }
     await this.#fileSystem.syncDirectory(this.#directory);
@@ -75,7 +98,6 @@ export class Truncation {
 
   /** Asked anew for each segment: a floor may have appeared meanwhile. */
   #mayGo(segment: LiveSegment, lsn: Lsn | undefined): boolean {
-    if (this.#segments.all().at(-1) === segment) return false; // I3
     const lowest = this.#floors.lowest();
     if (lowest === undefined && lsn === undefined) return false;
     if (lowest !== undefined && segment.lastLsn > lowest) return false;

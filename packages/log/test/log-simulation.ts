@@ -265,12 +265,15 @@ class History {
       else if (action < 94) await this.#truncate(log);
       else if (action < 97) await this.#check(log, false);
       else await this.#verify(log);
+      const { durableLsn } = this.#model;
+      check(log.durableLsn === durableLsn, `durable ${log.durableLsn}, told ${durableLsn}`);
     }
   }
 
   #submit(log: Log): void {
     const payloads = Array.from({ length: this.#random.between(1, 3) }, () => this.#payload());
     const submission = { payloads, firstLsn: log.nextLsn };
+    let heard = 0;
     const records = payloads.map((payload): LogRecord => ({
       type: 0x10,
       shard: 0,
@@ -283,10 +286,14 @@ class History {
         records,
         {
           durable: (lsn) => {
+            check(++heard === 1, 'a sink heard twice');
             this.#counters.acknowledged++;
             this.#model.acknowledge(submission, lsn);
           },
-          failed: (error) => this.#failed(submission, error),
+          failed: (error) => {
+            check(++heard === 1, 'a sink heard twice');
+            this.#failed(submission, error);
+          },
         },
         { reclaims: this.#random.chance(0.2) },
       );

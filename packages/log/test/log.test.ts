@@ -338,6 +338,25 @@ describe('a full disk', () => {
     expect(await sim.append(log, 'first')).toBe(1);
   });
 
+  test('at the start leaves nothing that a later truncation would turn into a gap', async () => {
+    const log = await sim.open();
+    await sim.append(log, 'a');
+    sim.kill();
+    await sim.open(); // an empty segment that a later life passes over
+    sim.kill();
+    sim.fs.disk.capacityBytes = sim.fs.disk.usedBytes;
+    const full = await sim.open();
+    sim.fs.disk.capacityBytes = Infinity;
+    expect(await sim.run(full.truncateBefore(2 as Lsn))).toMatchObject({ segmentsDeleted: 0 });
+    await sim.clock.advance(2 * LIMITS.diskFullProbeMs);
+    await sim.append(full, 'b');
+    await sim.run(full.roll());
+    await sim.append(full, 'c');
+    await sim.run(full.truncateBefore(3 as Lsn));
+    sim.powerCut();
+    expect(texts(await sim.replay(await sim.open()))).toEqual(['c']);
+  });
+
   test('does not keep the log from opening', async () => {
     const log = await sim.open();
     await sim.append(log, 'a');

@@ -141,6 +141,17 @@ describe('the last batch', () => {
     }
   });
 
+  test('torn, with anything behind it, is refused: nothing is written behind a torn batch', async () => {
+    const files = await lastBatch();
+    const bytes = Buffer.from(files.get(sim.path(1)) as Buffer);
+    bytes.fill(0, at + SECTOR, at + 2 * SECTOR);
+    sim.restore(new Map([...files, [sim.path(1), bytes]]));
+    expect((await sim.open()).recovery.tornBytes).toBeGreaterThan(0);
+    bytes[at + 2 * BLOCK + 700] = 1;
+    sim.restore(new Map([...files, [sim.path(1), bytes]]));
+    expect((await openError()).details).toMatchObject({ firstLsn: 2, lastLsn: 2 });
+  });
+
   test('with a sector zeroed after a clean stop is refused', async () => {
     const log = await sim.open();
     await sim.append(log, payload);
@@ -276,4 +287,45 @@ test('a payload that looks like frames of this very file is only a payload', asy
   const again = await sim.open();
   expect(texts(await sim.replay(again))).toEqual(['real']);
   expect(sim.fs.disk.paths().every((path) => path.startsWith(DIRECTORY))).toBe(true);
+});
+
+test('a frame of another history, right in all but its chain, is refused', async () => {
+  const write = async (seed: number, first: string): Promise<SimLog> => {
+    const one = new SimLog(seed);
+    const log = await one.open();
+    await one.append(log, first);
+    await one.append(log, 'second');
+    one.kill();
+    return one;
+  };
+  // The same seed gives the same salt: all that differs is what was said before.
+  sim = await write(8, 'first');
+  const other = await write(8, 'other');
+  const bytes = sim.fs.disk.content(sim.path(1));
+  const frame = other.fs.disk.content(other.path(1)).subarray(2 * BLOCK, 3 * BLOCK);
+  expect(frame.equals(bytes.subarray(2 * BLOCK, 3 * BLOCK))).toBe(false);
+  frame.copy(bytes, 2 * BLOCK);
+  sim.fs.disk.replaceContent(sim.path(1), bytes);
+  expect((await openError()).code).toBe('LSN_GAP');
+});
+
+test('a batch the log has gone on without stays away, though the disk brings it back', async () => {
+  const log = await sim.open();
+  await sim.append(log, 'kept');
+  sim.kill();
+  const second = await sim.open();
+  const before = sim.fs.disk.content(sim.path(2));
+  await sim.append(second, 'lost by the disk');
+  const after = sim.fs.disk.content(sim.path(2));
+  sim.kill();
+  sim.fs.disk.replaceContent(sim.path(2), before);
+  // Dies after its own segment is durable, before the empty one is removed.
+  sim.fs.disk.faults.plan({ effect: 'halt', operations: ['unlink'] });
+  await expect(sim.open()).rejects.toThrow();
+  sim.kill();
+  sim.fs.disk.faults.clear();
+  sim.fs.disk.replaceContent(sim.path(2), after);
+  const third = await sim.open();
+  expect(texts(await sim.replay(third))).toEqual(['kept']);
+  expect(await sim.append(third, 'next')).toBe(2);
 });
