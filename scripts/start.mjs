@@ -1,7 +1,6 @@
 /**
- * `npm start`: prepares the clone, then runs `holdfast serve ./data` in this process. Arguments
- * after `--` go to `serve`; a first one that is no flag replaces the directory, and `--memory`
- * needs none.
+ * `npm start`: prepares the clone, then runs `holdfast serve` in this process; its data is in
+ * `./data` unless the environment or an argument says otherwise. Arguments after `--` go to `serve`.
  *
  * package.json says `exec node`, so that no shell stands between npm and this process: a shell
  * would die of the signal that is meant for the node, and npm would report that instead of 0.
@@ -16,9 +15,8 @@ const ECHO_MS = 500;
 prepare();
 
 const args = process.argv.slice(2);
-const ownPlace = args.includes('--memory') || (args.length > 0 && !args[0].startsWith('-'));
 const command = path.join(ROOT, 'packages/cli/dist/main.js');
-process.argv = [process.execPath, command, 'serve', ...(ownPlace ? [] : ['./data']), ...args];
+process.argv = [process.execPath, command, 'serve', ...args];
 
 dropSignalEchoes();
 await import(pathToFileURL(command).href);
