@@ -1,6 +1,7 @@
 /** What only the real disk can show; the contract is held by testkit's conformance suite. */
-import * as nodeFs from 'node:fs';
+import nodeFs from 'node:fs';
 import { mkdtemp, rm, stat, symlink } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -15,6 +16,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   vi.restoreAllMocks();
+  syncBuiltinESMExports();
   await rm(root, { recursive: true, force: true });
 });
 
@@ -81,6 +83,38 @@ describe('NodeFileSystem', () => {
     await expect(file.truncate(0)).rejects.toMatchObject({ code: 'EBADF' });
     expect(await other.size()).toBe(0);
     await other.close();
+  });
+
+  it('never closes a descriptor under a call that is still in flight', async () => {
+    const file = await fs.open(`${root}/a`, 'create');
+    const real = nodeFs.fdatasync;
+    let release: (() => void) | undefined;
+    vi.spyOn(nodeFs, 'fdatasync').mockImplementation((descriptor, done) => {
+      release = () => real(descriptor, done);
+    });
+    const closes = vi.spyOn(nodeFs, 'close');
+    syncBuiltinESMExports();
+    const synced = file.datasync();
+    const closed = file.close();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(closes).not.toHaveBeenCalled();
+    release?.();
+    await Promise.all([synced, closed]);
+    expect(closes).toHaveBeenCalledTimes(1);
+  });
+
+  it('goes on reading after the system gave less than asked', async () => {
+    const file = await fs.open(`${root}/a`, 'create');
+    await writeFully(file, Buffer.from('0123456789'), 0);
+    const real = nodeFs.read as (...args: unknown[]) => void;
+    const reads = vi.spyOn(nodeFs, 'read').mockImplementation(((...args: unknown[]) => {
+      const [descriptor, target, offset, length, ...rest] = args;
+      real(descriptor, target, offset, Math.min(length as number, 3), ...rest);
+    }) as typeof nodeFs.read);
+    syncBuiltinESMExports();
+    expect((await readExactly(file, 1, 8))?.toString()).toBe('12345678');
+    expect(reads).toHaveBeenCalledTimes(3);
+    await file.close();
   });
 
   it('free bytes are what an ordinary user may still write', async () => {

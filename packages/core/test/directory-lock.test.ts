@@ -42,10 +42,10 @@ async function claim(mode: 'hold' | 'leave', path = directory): Promise<Claim> {
 
 const lockFile = (): string => join(directory, LOCK_FILE_NAME);
 
-const IS_LINUX = process.platform === 'linux';
+/** Only Linux has the kernel's lock, and a boot id to compare with. */
+const skip = process.platform !== 'linux';
 
-// The kernel's lock is Linux's own.
-describe.runIf(IS_LINUX)('directory lock between processes', { timeout: 60_000 }, () => {
+describe('directory lock between processes', { skip, timeout: 60_000 }, () => {
   it('refuses a second process, naming the one that holds it', async () => {
     const lock = await fs.lockDirectory(directory);
     const second = await claim('leave');
@@ -130,8 +130,7 @@ describe('directory lock within a process', () => {
   });
 });
 
-// Needs a boot id to compare with; the code is that of the other systems.
-describe.runIf(IS_LINUX)('directory lock by file, as on other systems', () => {
+describe('directory lock by file, as on other systems', { skip }, () => {
   const DEAD_PID = 2 ** 22 - 3; // the largest a kernel gives by default is above any in use here
   const realPlatform = process.platform;
   let bootId: string;

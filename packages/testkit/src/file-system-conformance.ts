@@ -303,6 +303,16 @@ const NAMES: readonly Case[] = [
     },
   },
   {
+    title: 'a rename onto itself changes nothing',
+    run: async (fs, root) => {
+      await fs.makeDirectory(`${root}/folder`);
+      await put(fs, `${root}/folder/a`, 'kept');
+      await fs.rename(`${root}/folder/a`, `${root}/folder/a`);
+      await fs.rename(`${root}/folder`, `${root}/folder`);
+      assert.equal(await content(fs, `${root}/folder/a`), 'kept');
+    },
+  },
+  {
     title: 'unlink removes a file, not a folder; an open handle keeps reading and writing',
     needs: 'unlinkWhileOpen',
     run: async (fs, root) => {
