@@ -73,7 +73,7 @@ describe('published client', () => {
 
     const head = await DurableStream.head({ url });
     expect(head).toMatchObject({ exists: true, streamClosed: true, offset: finalOffset });
-    await expect(handle.append('{"n":2}')).rejects.toBeInstanceOf(StreamClosedError);
+    await expect(handle.append('{"n":2}')).rejects.toMatchObject({ status: 409 });
 
     const response = await stream<Numbered>({ url, live: true, json: true });
     const seen: Numbered[] = [];

@@ -48,7 +48,11 @@ export function request(
         response.on('error', reject);
         response.on('end', () => {
           clearTimeout(timer);
-          resolve(describeResponse(response, Buffer.concat(parts)));
+          try {
+            resolve(describeResponse(response, Buffer.concat(parts)));
+          } catch (error) {
+            reject(error as Error);
+          }
         });
       },
     );
@@ -140,7 +144,9 @@ function headersOf(options: RequestOptions): http.OutgoingHttpHeaders {
 }
 
 function describeResponse(response: http.IncomingMessage, body: Buffer): HttpResponse {
-  const problem = response.headers['content-type']?.startsWith('application/problem+json') === true;
+  const type = response.headers['content-type'] ?? '';
+  // The answer to a HEAD has the type of a body, and none.
+  const problem = type.startsWith('application/problem+json') && body.length > 0;
   const next = response.headers['stream-next-offset'];
   return {
     status: response.statusCode ?? 0,
