@@ -19,7 +19,7 @@ beforeEach(() => {
 });
 afterAll(() => served.close());
 
-function requestText(line: string, headers: readonly string[], body: string | Buffer): Buffer {
+function requestText(line: string, headers: readonly string[], body: string | Uint8Array): Buffer {
   const bytes = Buffer.from(body);
   const head = [
     `${line} HTTP/1.1`,
@@ -105,7 +105,7 @@ describe('bad input', () => {
     await expectRefused(requestText('POST /v1/stream/text', headers, body), status, code);
   });
 
-  it.each<[string, string | Buffer]>([
+  it.each<[string, string | Uint8Array]>([
     ['half an object', '{"a":'],
     ['two values', '1 2'],
     ['a trailing comma', '[1,]'],

@@ -11,7 +11,11 @@ export interface RawAnswer {
 }
 
 /** Sends bytes on a connection of their own; resolves once one whole answer is here. */
-export function sendRaw(port: number, request: string | Buffer, waitMs = 3000): Promise<RawAnswer> {
+export function sendRaw(
+  port: number,
+  request: string | Uint8Array,
+  waitMs = 3000,
+): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
     const socket = net.connect({ port, host: '127.0.0.1' });
     const received: Buffer[] = [];
