@@ -230,7 +230,7 @@ class Opening {
     const names = await fileSystem.list(dir);
     const segments = names.includes('log') ? await fileSystem.list(logDirectory(dir)) : [];
     const unfinished = names.filter((name) => FIRST_MANIFEST.test(name) || name.endsWith('.tmp'));
-    const foreign = names.filter((name) => !unfinished.includes(name) && !EXPECTED.has(name));
+    const foreign = names.filter((name) => !unfinished.includes(name) && !EXPECTED.test(name));
     if (segments.length > 0 || foreign.length > 0) {
       throw new HoldfastError(
         'FILE_MISSING',
@@ -310,7 +310,8 @@ class Opening {
   }
 }
 
-const EXPECTED = new Set(['LOCK', 'log']);
+/** The log's folder, and what a lock (also one that a kill left half made) is called. */
+const EXPECTED = /^(log|LOCK.*)$/;
 const FIRST_MANIFEST = /^manifest-0*1$/;
 
 function logDirectory(dir: string): string {
