@@ -51,11 +51,14 @@ export function sources(repository: Repository): [string, string][] {
   return [...repository].filter(([file]) => isSource(file));
 }
 
-/** The text with comments blanked out, line numbers kept. Good for our code, no parser of any code. */
+/** The text with comments blanked out, every position kept. Good for our code, no parser of any code. */
 export function withoutComments(text: string): string {
   return text
     .replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ' '))
-    .replace(/(^|\s)\/\/.*$/gm, '$1');
+    .replace(
+      /(^|\s)(\/\/.*)$/gm,
+      (_, before: string, comment: string) => before + ' '.repeat(comment.length),
+    );
 }
 
 export function lineAt(text: string, index: number): number {

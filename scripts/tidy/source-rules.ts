@@ -54,6 +54,12 @@ export function reachedFiles(repository: Repository): Finding[] {
     }
   }
   for (const [file, text] of repository) {
+    const folder = /^(packages\/[^/]+)\/bin\/[^/]+\.mjs$/.exec(file)?.[1];
+    if (folder !== undefined) {
+      for (const match of text.matchAll(/'\.\.\/dist\/([^']+)\.js'/g)) {
+        reached.add(`${folder}/src/${match[1]}.ts`);
+      }
+    }
     if (!/^packages\/[^/]+\/package\.json$/.test(file)) continue;
     for (const match of text.matchAll(/"\.\/(?:src|dist)\/([^"*]+?)\.(?:d\.)?[jt]s"/g)) {
       reached.add(`${path.posix.dirname(file)}/src/${match[1]}.ts`);

@@ -27,7 +27,6 @@ export const ERROR_CODES = {
   INVALID_QUERY: 'invalid',
   INVALID_PATH: 'invalid',
   INVALID_JSON: 'invalid',
-  INVALID_BODY: 'invalid',
   EMPTY_BODY: 'invalid',
   INVALID_TTL: 'invalid',
   INVALID_PRODUCER: 'invalid',
@@ -42,7 +41,7 @@ export const ERROR_CODES = {
   STREAM_NOT_FOUND: 'missing',
   STREAM_GONE: 'missing',
   ROUTE_NOT_FOUND: 'missing',
-  OFFSET_TRIMMED: 'missing',
+  OFFSET_TRIMMED: 'missing', // reserved: retention
 
   // conflict
   STREAM_EXISTS: 'conflict',
