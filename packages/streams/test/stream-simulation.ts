@@ -1,0 +1,340 @@
+/**
+ * Crash histories of the stream engine over the real database on a simulated disk: creations,
+ * appends with producers and `Stream-Seq`, closures, forks with sub-offsets, deletes with their
+ * cascade, checkpoints and merges, with the power cut between any two calls.
+ *
+ * The oracle is `StreamModel`: after a crash the whole visible state (every stream's text,
+ * closure, forks) must equal the model after some number of the commits that were in flight,
+ * never less than what was acknowledged; and every producer's retry must be a duplicate exactly
+ * when its append is there.
+ */
+import { isHoldfastError, SILENT, systemErrorCode } from '@holdfast/core';
+import { type Database, openDatabase } from '@holdfast/database';
+import { isSimDead, SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
+import { createStreamEngine, type StreamEngine } from '../src/stream-engine.ts';
+import type { Messages } from '../src/stream-store.ts';
+import { textOf } from './engine-fixture.ts';
+import { type Expected, type ModelState, StreamModel, tailOf } from './stream-model.ts';
+
+export interface StreamHistoryTotals {
+  histories: number;
+  crashes: number;
+  commits: number;
+  checkpoints: number;
+}
+
+interface Node {
+  readonly database: Database;
+  readonly engine: StreamEngine;
+}
+
+const PATHS = ['a', 'b', 'c/d', 'constructor', 'e'];
+const GENERATIONS = 4;
+const STEPS = 16;
+const EXPECTED: ReadonlySet<string> = new Set(['STORAGE_UNAVAILABLE', 'NODE_FAILED']);
+
+export async function runStreamHistories(options: {
+  readonly seed: number;
+  readonly count: number;
+}): Promise<StreamHistoryTotals> {
+  const totals: StreamHistoryTotals = { histories: 0, crashes: 0, commits: 0, checkpoints: 0 };
+  for (let i = 0; i < options.count; i++) {
+    const seed = options.seed + i;
+    try {
+      await new History(seed, totals).run();
+    } catch (cause) {
+      throw new Error(`stream history failed, replay with: SIM_SEED=${seed} SIM_COUNT=1`, {
+        cause,
+      });
+    }
+    totals.histories++;
+  }
+  return totals;
+}
+
+class History {
+  readonly #random: SeededRandom;
+  readonly #totals: StreamHistoryTotals;
+  readonly #model = new StreamModel();
+  #fs = new SimFs();
+  #clock: SimClock;
+  #sent: Promise<void>[] = [];
+
+  constructor(seed: number, totals: StreamHistoryTotals) {
+    this.#random = new SeededRandom(seed);
+    this.#clock = new SimClock(this.#random);
+    this.#totals = totals;
+  }
+
+  async run(): Promise<void> {
+    for (let generation = 0; generation < GENERATIONS; generation++) {
+      const last = generation === GENERATIONS - 1;
+      const nth = 1 + this.#random.integer(220);
+      const performed = this.#random.integer(2) === 0;
+      const fault = last
+        ? undefined
+        : this.#fs.disk.faults.plan({ effect: 'halt', nth, performed });
+      await this.#clock.run(this.#live(last));
+      fault?.remove();
+      if (!last) this.#crash();
+    }
+  }
+
+  #crash(): void {
+    this.#totals.crashes++;
+    this.#fs = this.#random.integer(4) === 0 ? this.#fs.kill() : this.#fs.powerCut(this.#random);
+    this.#clock = this.#clock.nextIncarnation();
+  }
+
+  async #live(toTheEnd: boolean): Promise<void> {
+    try {
+      const node = await this.#open();
+      await this.#recovered(node);
+      for (let i = 0; i < STEPS; i++) await this.#step(node);
+      await this.#quiet();
+      if (toTheEnd || this.#random.integer(3) === 0) {
+        node.engine.close();
+        await node.database.close();
+      }
+      if (toTheEnd) await this.#reopen();
+    } catch (error) {
+      if (!isExpected(error)) throw error;
+    }
+  }
+
+  async #reopen(): Promise<void> {
+    const node = await this.#open();
+    await this.#recovered(node);
+    const problems = await node.database.verify();
+    if (problems.length > 0) throw new Error(`verify: ${JSON.stringify(problems)}`);
+    node.engine.close();
+    await node.database.close();
+  }
+
+  async #open(): Promise<Node> {
+    const components = { clock: this.#clock, random: this.#random, logger: SILENT };
+    const settings = this.#random.integer(2) === 0 ? { tailCacheBytesPerStream: 0 } : {};
+    const engine = createStreamEngine(components, settings);
+    const database = await openDatabase(
+      { ...components, fileSystem: this.#fs },
+      {
+        dir: '/data',
+        shardCount: 2,
+        checkpointLogBytes: 32 * 1024,
+        segmentTargetBytes: 40 * 1024,
+        preallocateBytes: 8 * 1024,
+        diskReserveBytes: 0,
+      },
+      [engine],
+    );
+    return { database, engine };
+  }
+
+  /** Finds out how many of the commits in flight there are, by the whole state. */
+  async #recovered(node: Node): Promise<void> {
+    const found = await this.#found(node.engine);
+    const candidates = this.#model.history;
+    const kept = candidates.findIndex((state) => JSON.stringify(this.#shown(state)) === found);
+    if (kept < 0) {
+      const wanted = JSON.stringify(this.#shown(this.#model.durable));
+      throw new Error(`no state of the model is found=${found} acknowledged=${wanted}`);
+    }
+    this.#model.crash(kept);
+    this.#sent = [];
+    await this.#retryProducers(node.engine);
+  }
+
+  async #found(engine: StreamEngine): Promise<string> {
+    const streams: unknown[] = [];
+    for (const info of engine.list({ limit: 100 })) {
+      const slice = await engine.read({ path: info.path, from: 'start', maxBytes: 1e9 });
+      const text = await textOf(slice);
+      streams.push([info.path, info.json, info.closed, info.forks, info.tail.messages, text]);
+    }
+    return JSON.stringify(streams);
+  }
+
+  #shown(state: ModelState): unknown[] {
+    return [...state.streams.values()]
+      .filter((stream) => stream.state === 'active')
+      .sort((a, b) => (a.path < b.path ? -1 : 1))
+      .map((stream) => [
+        stream.path,
+        stream.json,
+        stream.closed,
+        this.#model.forks(state, stream.key),
+        stream.messages.length,
+        stream.messages.map(({ text }) => text).join(''),
+      ]);
+  }
+
+  /** The last append of each producer, sent again: never twice, never lost. */
+  async #retryProducers(engine: StreamEngine): Promise<void> {
+    for (const stream of this.#model.durable.streams.values()) {
+      if (stream.state !== 'active') continue;
+      for (const [key, { epoch, seq }] of Object.entries(stream.producers)) {
+        const result = await engine.append({
+          path: stream.path,
+          close: false,
+          producer: { id: key.slice(1), epoch, seq },
+          contentType: typeOf(stream.json),
+          messages: () => messagesOf(['1,']),
+        });
+        const tail = tailOf(stream);
+        if (result.outcome !== 'duplicate' || result.tail.messages !== tail.messages) {
+          throw new Error(`a retry was taken for new path=${stream.path}`);
+        }
+      }
+    }
+  }
+
+  async #step(node: Node): Promise<void> {
+    const dice = this.#random.integer(20);
+    if (dice < 10) this.#append(node.engine);
+    else if (dice < 13) await this.#create(node.engine);
+    else if (dice < 15) await this.#fork(node.engine);
+    else if (dice < 17) await this.#delete(node.engine);
+    else if (dice === 17) await this.#checkpoint(node.database);
+    else if (dice === 18) await node.database.compact();
+    else await this.#quiet();
+    if (this.#random.integer(3) === 0) await this.#quiet();
+  }
+
+  async #checkpoint(database: Database): Promise<void> {
+    await database.checkpoint();
+    this.#totals.checkpoints++;
+  }
+
+  #append(engine: StreamEngine): void {
+    const path = this.#pick(PATHS);
+    const stream = this.#model.find(this.#model.ahead, path);
+    if (stream === undefined) return;
+    const texts = this.#texts(stream.json, 1);
+    const close = this.#random.integer(12) === 0;
+    const known = stream.producers['$p'];
+    const producer =
+      this.#random.integer(2) === 0
+        ? undefined
+        : { id: 'p', epoch: known?.epoch ?? 0, seq: (known?.seq ?? -1) + 1 };
+    const { json } = stream;
+    const streamSeq = this.#random.integer(4) === 0 ? `${1e6 + this.#model.inFlight}` : undefined;
+    const expected = this.#model.append({ path, json, texts, close, producer, streamSeq });
+    const sent = engine.append({
+      path,
+      close,
+      contentType: typeOf(json),
+      messages: () => messagesOf(texts),
+      ...(producer === undefined ? {} : { producer }),
+      ...(streamSeq === undefined ? {} : { streamSeq }),
+    });
+    this.#track(expected, sent);
+  }
+
+  async #create(engine: StreamEngine): Promise<void> {
+    await this.#quiet();
+    const path = this.#pick(PATHS);
+    const json = this.#random.integer(2) === 0;
+    const initial = this.#texts(json, 0);
+    const closed = this.#random.integer(8) === 0;
+    const expected = this.#model.create({
+      path,
+      json,
+      closed,
+      ttlSeconds: undefined,
+      initial,
+      fork: undefined,
+    });
+    const sent = engine.create({
+      path,
+      contentType: typeOf(json),
+      closed,
+      ...(initial.length === 0 ? {} : { initial: messagesOf(initial) }),
+    });
+    this.#track(expected, sent);
+  }
+
+  /** Alone: where a fork begins may have to be read first. */
+  async #fork(engine: StreamEngine): Promise<void> {
+    await this.#quiet();
+    const source = this.#pick(PATHS);
+    const path = this.#pick(PATHS);
+    const stream = this.#model.find(this.#model.durable, source);
+    if (stream === undefined || path === source) return;
+    const message = this.#random.integer(stream.messages.length + 1);
+    const before = stream.messages.slice(0, message);
+    const at = { messages: message, bytes: before.reduce((sum, m) => sum + m.text.length, 0) };
+    const subOffset = this.#random.integer(3) === 0 && message < stream.messages.length ? 1 : 0;
+    const { json } = stream;
+    const fork = { source, at, subOffset };
+    const closed = false;
+    const expected = this.#model.create({
+      path,
+      json,
+      closed,
+      ttlSeconds: undefined,
+      initial: [],
+      fork,
+    });
+    this.#track(expected, engine.create({ path, contentType: typeOf(json), closed, fork }));
+    await this.#quiet();
+  }
+
+  async #delete(engine: StreamEngine): Promise<void> {
+    await this.#quiet();
+    const path = this.#pick(PATHS);
+    this.#track(this.#model.delete(path), engine.delete(path));
+  }
+
+  /** Acknowledged in order; a refusal must be the model's. */
+  #track(expected: Expected, sent: Promise<unknown>): void {
+    const tracked = sent.then(
+      () => {
+        if (expected.kind === 'refused') throw new Error(`not refused with ${expected.code}`);
+        if (expected.kind !== 'committed') return;
+        this.#model.settle(1);
+        this.#totals.commits++;
+      },
+      (error: unknown) => {
+        const code = isHoldfastError(error) ? error.code : undefined;
+        if (expected.kind !== 'refused' || expected.code !== code) throw error;
+      },
+    );
+    tracked.catch(() => undefined); // heard of in #quiet
+    this.#sent.push(tracked);
+  }
+
+  async #quiet(): Promise<void> {
+    const sent = this.#sent;
+    this.#sent = [];
+    const results = await Promise.allSettled(sent);
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  #texts(json: boolean, least: number): string[] {
+    const count = least + this.#random.integer(json ? 4 : 2 - least);
+    const fill = this.#pick([1, 7, 60, 700]);
+    return Array.from({ length: count }, (_, i) => {
+      const text = `${this.#model.ahead.streams.size}${i}`.repeat(fill);
+      return json ? `"${text}",` : text;
+    });
+  }
+
+  #pick<T>(from: readonly T[]): T {
+    return from[this.#random.integer(from.length)] as T;
+  }
+}
+
+function typeOf(json: boolean): string {
+  return json ? 'application/json' : 'text/plain';
+}
+
+function messagesOf(texts: readonly string[]): Messages {
+  return { bytes: Buffer.from(texts.join('')), lengths: texts.map((text) => text.length) };
+}
+
+function isExpected(error: unknown): boolean {
+  if (isSimDead(error)) return true;
+  if (isHoldfastError(error)) return EXPECTED.has(error.code);
+  return systemErrorCode(error) !== undefined;
+}
