@@ -74,7 +74,7 @@ export class StreamClient {
 }
 
 /** Each segment encoded; slashes stay. Dot segments would be resolved on the way: refused. */
-export function encodePath(path: string): string {
+function encodePath(path: string): string {
   const segments = path.replace(/^\/+/, '').split('/');
   if (segments.some((segment) => /^\.{0,2}$/.test(segment))) {
     throw usageError(`"${path}" is not a stream path`, 'give one like chat/1');
