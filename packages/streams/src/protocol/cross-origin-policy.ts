@@ -4,6 +4,7 @@
  * browsers send simple POSTs without asking first, so hiding the answer would not be enough.
  */
 import { HoldfastError } from '@holdfast/core';
+import { HEADERS } from './header-names.ts';
 
 export interface CrossOriginSettings {
   /** Exact origins; `*` is every one; empty is loopback only. */
@@ -13,17 +14,17 @@ export interface CrossOriginSettings {
 const LOOPBACK = /^https?:\/\/(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i;
 
 export const EXPOSED_HEADERS: string = [
-  'Stream-Next-Offset',
-  'Stream-Cursor',
-  'Stream-Up-To-Date',
-  'Stream-Closed',
-  'Stream-TTL',
-  'Stream-Expires-At',
-  'Stream-SSE-Data-Encoding',
-  'Producer-Epoch',
-  'Producer-Seq',
-  'Producer-Expected-Seq',
-  'Producer-Received-Seq',
+  HEADERS.streamNextOffset,
+  HEADERS.streamCursor,
+  HEADERS.streamUpToDate,
+  HEADERS.streamClosed,
+  HEADERS.streamTtl,
+  HEADERS.streamExpiresAt,
+  HEADERS.streamSseDataEncoding,
+  HEADERS.producerEpoch,
+  HEADERS.producerSeq,
+  HEADERS.producerExpectedSeq,
+  HEADERS.producerReceivedSeq,
   'ETag',
   'Location',
   'Retry-After',

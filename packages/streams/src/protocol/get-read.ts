@@ -10,6 +10,7 @@ import { parseReadQuery, type ReadQuery } from './read-query.ts';
 import { cacheControl } from './response-headers.ts';
 import { bodyLength, sendSlice } from './send-slice.ts';
 import type { SseConnections } from './sse.ts';
+import { HEADERS } from './header-names.ts';
 
 export function getRead(exchange: Exchange, longPolls: LongPolls, sse: SseConnections): void {
   const query = parseReadQuery(exchange.target, exchange.queryStart);
@@ -75,11 +76,11 @@ function readHeaders(
   fromNow: boolean,
   cursor: string | undefined,
 ): string[] {
-  const headers = ['Stream-Next-Offset', formatPosition(slice.to)];
+  const headers = [HEADERS.streamNextOffset, formatPosition(slice.to)];
   if (!fromNow) headers.push('ETag', tagOf(slice));
-  if (slice.upToDate) headers.push('Stream-Up-To-Date', 'true');
-  if (slice.endOfStream) headers.push('Stream-Closed', 'true');
-  else if (cursor !== undefined) headers.push('Stream-Cursor', cursor);
+  if (slice.upToDate) headers.push(HEADERS.streamUpToDate, 'true');
+  if (slice.endOfStream) headers.push(HEADERS.streamClosed, 'true');
+  else if (cursor !== undefined) headers.push(HEADERS.streamCursor, cursor);
   headers.push('Cache-Control', cachingOf(exchange, slice, fromNow));
   return headers;
 }

@@ -2,18 +2,19 @@
 import { formatPosition } from '../position.ts';
 import type { Exchange } from './exchange.ts';
 import { NO_STORE, pushClosed } from './response-headers.ts';
+import { HEADERS } from './header-names.ts';
 
 export function headStream(exchange: Exchange): void {
   const info = exchange.context.store.stat(exchange.path);
   const headers = [
     'Content-Type',
     info.contentType,
-    'Stream-Next-Offset',
+    HEADERS.streamNextOffset,
     formatPosition(info.tail),
     ...NO_STORE,
   ];
-  if (info.ttlSeconds !== undefined) headers.push('Stream-TTL', String(info.ttlSeconds));
-  if (info.expiresAtText !== undefined) headers.push('Stream-Expires-At', info.expiresAtText);
+  if (info.ttlSeconds !== undefined) headers.push(HEADERS.streamTtl, String(info.ttlSeconds));
+  if (info.expiresAtText !== undefined) headers.push(HEADERS.streamExpiresAt, info.expiresAtText);
   pushClosed(headers, info.closed);
   exchange.reply(200, headers);
 }

@@ -15,6 +15,7 @@ import type { Exchange, ProtocolContext } from './exchange.ts';
 import { bodyHeaders, sendRead } from './get-read.ts';
 import { bodyParts, joinLatin1 } from './send-slice.ts';
 import type { ReadQuery } from './read-query.ts';
+import { HEADERS } from './header-names.ts';
 
 type From = NonNullable<ReadQuery['offset']>;
 
@@ -234,16 +235,16 @@ function sendNothingNew(
   cursor: string | undefined,
 ): void {
   const headers = [
-    'Stream-Next-Offset',
+    HEADERS.streamNextOffset,
     formatPosition(tail),
-    'Stream-Up-To-Date',
+    HEADERS.streamUpToDate,
     'true',
     'Cache-Control',
     'no-store',
   ];
   const cursors: CursorSource = exchange.context.cursors;
-  if (closed) headers.push('Stream-Closed', 'true');
-  else headers.push('Stream-Cursor', cursors.next(cursor));
+  if (closed) headers.push(HEADERS.streamClosed, 'true');
+  else headers.push(HEADERS.streamCursor, cursors.next(cursor));
   exchange.reply(204, headers);
 }
 

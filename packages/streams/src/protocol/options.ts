@@ -1,6 +1,7 @@
 /** OPTIONS: what may be asked, and the preflight of a browser. */
 import type { Exchange } from './exchange.ts';
 import { ALLOWED_METHODS } from './problem.ts';
+import { HEADERS } from './header-names.ts';
 
 const ALLOWED_HEADERS = [
   'Content-Type',
@@ -9,16 +10,16 @@ const ALLOWED_HEADERS = [
   'If-Match',
   'Cache-Control',
   'Last-Event-ID',
-  'Stream-Seq',
-  'Stream-TTL',
-  'Stream-Expires-At',
-  'Stream-Closed',
-  'Stream-Forked-From',
-  'Stream-Fork-Offset',
-  'Stream-Fork-Sub-Offset',
-  'Producer-Id',
-  'Producer-Epoch',
-  'Producer-Seq',
+  HEADERS.streamSeq,
+  HEADERS.streamTtl,
+  HEADERS.streamExpiresAt,
+  HEADERS.streamClosed,
+  HEADERS.streamForkedFrom,
+  HEADERS.streamForkOffset,
+  HEADERS.streamForkSubOffset,
+  HEADERS.producerId,
+  HEADERS.producerEpoch,
+  HEADERS.producerSeq,
 ].join(', ');
 
 /** How long a browser may remember the answer. */

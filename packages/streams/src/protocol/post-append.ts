@@ -12,6 +12,7 @@ import {
   parseStreamSeq,
   refuseContentEncoding,
 } from './request-headers.ts';
+import { HEADERS } from './header-names.ts';
 
 export function postAppend(exchange: Exchange): void {
   const { fields } = exchange;
@@ -55,14 +56,19 @@ function requireContentType(text: string | undefined): string {
 }
 
 function appended(exchange: Exchange, result: AppendResult, hasData: boolean): void {
-  const headers = ['Stream-Next-Offset', formatPosition(result.tail)];
-  if (result.closed) headers.push('Stream-Closed', 'true');
+  const headers = [HEADERS.streamNextOffset, formatPosition(result.tail)];
+  if (result.closed) headers.push(HEADERS.streamClosed, 'true');
   const { producer } = result;
   if (producer === undefined) {
     exchange.reply(204, headers);
     return;
   }
-  headers.push('Producer-Epoch', String(producer.epoch), 'Producer-Seq', String(producer.seq));
+  headers.push(
+    HEADERS.producerEpoch,
+    String(producer.epoch),
+    HEADERS.producerSeq,
+    String(producer.seq),
+  );
   // New data of a producer is 200, so that it can tell it from a duplicate (PROTOCOL 5.2.1).
   if (!hasData || result.outcome === 'duplicate') {
     exchange.reply(204, headers);

@@ -8,6 +8,7 @@ import { formatPosition } from '../position.ts';
 import { statusOf } from './error-status.ts';
 import type { ProtocolContext } from './exchange.ts';
 import { SECURITY_HEADERS } from './response-headers.ts';
+import { HEADERS } from './header-names.ts';
 
 export const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, DELETE, OPTIONS';
 
@@ -84,15 +85,15 @@ function pushProtocolHeaders(
 ): void {
   const { details } = error;
   if (error.code === 'STREAM_CLOSED') {
-    headers.push('Stream-Closed', 'true');
+    headers.push(HEADERS.streamClosed, 'true');
     const tail = details['nextOffset'] ?? tailOf(context, path);
-    if (tail !== undefined) headers.push('Stream-Next-Offset', String(tail));
+    if (tail !== undefined) headers.push(HEADERS.streamNextOffset, String(tail));
   } else if (error.code === 'PRODUCER_FENCED') {
     const epoch = details['currentEpoch'];
-    if (epoch !== undefined) headers.push('Producer-Epoch', String(epoch));
+    if (epoch !== undefined) headers.push(HEADERS.producerEpoch, String(epoch));
   } else if (error.code === 'PRODUCER_SEQ_GAP') {
-    headers.push('Producer-Expected-Seq', String(details['expectedSeq'] ?? 0));
-    headers.push('Producer-Received-Seq', String(details['receivedSeq'] ?? ''));
+    headers.push(HEADERS.producerExpectedSeq, String(details['expectedSeq'] ?? 0));
+    headers.push(HEADERS.producerReceivedSeq, String(details['receivedSeq'] ?? ''));
   }
 }
 

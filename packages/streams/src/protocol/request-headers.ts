@@ -4,6 +4,7 @@
  */
 import { HoldfastError, LIMITS } from '@holdfast/core';
 import type { ProducerTag } from '../stream-store.ts';
+import { HEADERS } from './header-names.ts';
 
 /** The headers this server reads, as they came. */
 export class RequestFields {
@@ -34,16 +35,16 @@ const FIELD_BY_NAME = new Map<string, keyof RequestFields>([
   ['content-encoding', 'contentEncoding'],
   ['transfer-encoding', 'transferEncoding'],
   ['if-none-match', 'ifNoneMatch'],
-  ['stream-seq', 'streamSeq'],
-  ['stream-ttl', 'streamTtl'],
-  ['stream-expires-at', 'streamExpiresAt'],
-  ['stream-closed', 'streamClosed'],
-  ['stream-forked-from', 'forkedFrom'],
-  ['stream-fork-offset', 'forkOffset'],
-  ['stream-fork-sub-offset', 'forkSubOffset'],
-  ['producer-id', 'producerId'],
-  ['producer-epoch', 'producerEpoch'],
-  ['producer-seq', 'producerSeq'],
+  [HEADERS.streamSeq.toLowerCase(), 'streamSeq'],
+  [HEADERS.streamTtl.toLowerCase(), 'streamTtl'],
+  [HEADERS.streamExpiresAt.toLowerCase(), 'streamExpiresAt'],
+  [HEADERS.streamClosed.toLowerCase(), 'streamClosed'],
+  [HEADERS.streamForkedFrom.toLowerCase(), 'forkedFrom'],
+  [HEADERS.streamForkOffset.toLowerCase(), 'forkOffset'],
+  [HEADERS.streamForkSubOffset.toLowerCase(), 'forkSubOffset'],
+  [HEADERS.producerId.toLowerCase(), 'producerId'],
+  [HEADERS.producerEpoch.toLowerCase(), 'producerEpoch'],
+  [HEADERS.producerSeq.toLowerCase(), 'producerSeq'],
 ]);
 
 /** Most headers of a request are none of ours; their length alone tells. */

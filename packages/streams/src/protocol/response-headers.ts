@@ -2,6 +2,7 @@
 import type { Position } from '../position.ts';
 import { formatPosition } from '../position.ts';
 import type { StreamInfo } from '../stream-store.ts';
+import { HEADERS } from './header-names.ts';
 
 /** On every answer (PROTOCOL 12.7). */
 export const SECURITY_HEADERS: readonly string[] = [
@@ -14,11 +15,11 @@ export const SECURITY_HEADERS: readonly string[] = [
 export const NO_STORE: readonly string[] = ['Cache-Control', 'no-store'];
 
 export function pushPosition(headers: string[], position: Position): void {
-  headers.push('Stream-Next-Offset', formatPosition(position));
+  headers.push(HEADERS.streamNextOffset, formatPosition(position));
 }
 
 export function pushClosed(headers: string[], closed: boolean): void {
-  if (closed) headers.push('Stream-Closed', 'true');
+  if (closed) headers.push(HEADERS.streamClosed, 'true');
 }
 
 const MAX_AGE_SECONDS = 60;

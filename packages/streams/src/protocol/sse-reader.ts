@@ -22,6 +22,7 @@ import type { ReadQuery } from './read-query.ts';
 import { encodeEvents, needsBase64, type SseFrame } from './sse-frames.ts';
 import type { SseConnections } from './sse.ts';
 import { untilDrained } from './write-gate.ts';
+import { HEADERS } from './header-names.ts';
 
 /** Bytes of one data event while catching up. Larger: fewer events, more memory per reader. */
 const CATCH_UP_EVENT_BYTES = 256 * 1024;
@@ -193,7 +194,7 @@ export class SseReader implements StreamWatcher {
       'X-Accel-Buffering',
       'no',
     ];
-    if (needsBase64(slice.info)) headers.push('Stream-SSE-Data-Encoding', 'base64');
+    if (needsBase64(slice.info)) headers.push(HEADERS.streamSseDataEncoding, 'base64');
     response.writeHead(200, this.#exchange.complete(headers, true));
     // A pipelined request has no socket before its turn, HTTP/1.0 no chunks, HTTP/2 neither.
     if (response.socket !== null && response.socket === request.socket) {

@@ -1,0 +1,19 @@
+/** The protocol's headers (PROTOCOL 13.2) and the producer's (5.2.1), each spelled here alone. */
+export const HEADERS = {
+  streamSeq: 'Stream-Seq',
+  streamTtl: 'Stream-TTL',
+  streamExpiresAt: 'Stream-Expires-At',
+  streamClosed: 'Stream-Closed',
+  streamForkedFrom: 'Stream-Forked-From',
+  streamForkOffset: 'Stream-Fork-Offset',
+  streamForkSubOffset: 'Stream-Fork-Sub-Offset',
+  streamNextOffset: 'Stream-Next-Offset',
+  streamCursor: 'Stream-Cursor',
+  streamUpToDate: 'Stream-Up-To-Date',
+  streamSseDataEncoding: 'Stream-SSE-Data-Encoding',
+  producerId: 'Producer-Id',
+  producerEpoch: 'Producer-Epoch',
+  producerSeq: 'Producer-Seq',
+  producerExpectedSeq: 'Producer-Expected-Seq',
+  producerReceivedSeq: 'Producer-Received-Seq',
+} as const;
