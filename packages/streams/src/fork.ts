@@ -77,6 +77,8 @@ export class ForkPoint {
     this.#reaches = reachesOf(directory, source);
     const order = comparePositions(this.#at, tail);
     if (order > 0 || (order === 0 && request.subOffset > 0)) throw beyond();
+    // Only a made-up offset counts all messages and fewer bytes than they have.
+    if (order < 0 && this.#at.messages >= tail.messages) throw inside();
     if (order === 0 || (comparePositions(this.#at, START) === 0 && request.subOffset === 0)) {
       this.base = this.#at;
     }
@@ -92,7 +94,7 @@ export class ForkPoint {
     const reach = reachOf(this.#reaches, this.#at.messages);
     const index = this.#at.messages - run.firstMessage;
     if (run.firstByte + startOf(run, index) !== this.#at.bytes) {
-      throw new HoldfastError('INVALID_OFFSET', 'fork offset lies inside a message');
+      throw inside();
     }
     if (this.#request.subOffset === 0) this.base = this.#at;
     else if (this.#source.json) this.#stepMessages(run, index, reach.to);
@@ -127,6 +129,10 @@ export class ForkPoint {
     }
     if (this.#at.messages >= cap.messages) throw beyond();
   }
+}
+
+function inside(): HoldfastError {
+  return new HoldfastError('INVALID_OFFSET', 'fork offset lies inside a message');
 }
 
 function beyond(): HoldfastError {

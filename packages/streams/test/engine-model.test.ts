@@ -6,6 +6,7 @@ import { isHoldfastError } from '@holdfast/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Position } from '../src/position.ts';
+import type { Messages } from '../src/stream-store.ts';
 import { EngineFixture, textOf } from './engine-fixture.ts';
 import {
   type Expected,
@@ -147,7 +148,19 @@ function step(name: string, run: (real: Run) => Promise<void>): Step {
   };
 }
 
-const aPath = fc.constantFrom(...PATHS);
+/** Mostly a stream that is there; for creations mostly a path that is free. */
+const aPath = fc.record({
+  path: fc.constantFrom(...PATHS),
+  any: fc.nat({ max: 9 }).map((n) => n === 0),
+});
+
+function pathIn(model: StreamModel, { path, any }: fc.TypeOf<typeof aPath>, free = false): string {
+  if (any) return path;
+  const from = PATHS.indexOf(path);
+  const turned = [...PATHS.slice(from), ...PATHS.slice(0, from)];
+  return turned.find((other) => (model.find(model.ahead, other) === undefined) === free) ?? path;
+}
+
 const aText = (json: boolean): fc.Arbitrary<string> =>
   json
     ? fc.constantFrom('1,', '"ab",', '{"k":[1,2]},', `"${'x'.repeat(300)}",`)
@@ -173,92 +186,129 @@ function placeIn(model: StreamModel, path: string, place: fc.TypeOf<typeof aPlac
   return { messages: at.messages, bytes: at.bytes + place.plus };
 }
 
+function messagesOf(texts: readonly string[]): Messages {
+  return { bytes: Buffer.from(texts.join('')), lengths: texts.map((text) => text.length) };
+}
+
 function contentType(json: boolean): string {
   return json ? 'application/json' : 'text/plain';
 }
 
+/** Mostly the type that fits, so that more than the check of types is tested. */
+const aFit = fc.nat({ max: 11 }).map((n) => n > 0);
+const bothTexts = (least: number) =>
+  fc.record({ json: someTexts(true, least), bytes: someTexts(false, least) });
+
 const creates = fc
-  .boolean()
-  .chain((json) =>
-    fc.record({
-      path: aPath,
-      json: fc.constant(json),
-      closed: fc.boolean().map((value) => value && json),
-      ttlSeconds: fc.constantFrom(undefined, undefined, 5, 60),
-      initial: someTexts(json, 0),
-      from: fc.option(fc.record({ source: aPath, place: fc.option(aPlace) }), { freq: 1 }),
-      subOffset: fc.constantFrom(0, 0, 1, 2, 3, 299),
+  .record({
+    path: aPath,
+    json: fc.boolean(),
+    fits: aFit,
+    closed: fc.nat({ max: 9 }).map((n) => n === 0),
+    ttlSeconds: fc.constantFrom(undefined, undefined, undefined, 5, 60),
+    texts: bothTexts(0),
+    from: fc.option(fc.record({ source: aPath, place: fc.option(aPlace, { freq: 4 }) }), {
+      freq: 3,
     }),
-  )
-  .map(({ from, subOffset, ...rest }) =>
-    step(`create ${JSON.stringify({ ...rest, from, subOffset })}`, async (real) => {
-      const { model } = real;
-      // A source that is only planned is waited for; the model does not tell when.
-      if (from !== null && model.inFlight > 0) await real.settle();
-      const at =
-        from === null || from.place === null ? undefined : placeIn(model, from.source, from.place);
-      const fork = from === null ? undefined : { source: from.source, at, subOffset };
-      const request: ModelCreate = { ...rest, fork };
-      const messages = {
-        bytes: Buffer.from(rest.initial.join('')),
-        lengths: rest.initial.map((text) => text.length),
-      };
-      const sent = real.fixture.engine.create({
-        path: rest.path,
-        contentType: contentType(rest.json),
-        closed: rest.closed,
-        ...(rest.ttlSeconds === undefined ? {} : { ttlSeconds: rest.ttlSeconds }),
-        ...(rest.initial.length === 0 ? {} : { initial: messages }),
-        ...(fork === undefined
-          ? {}
-          : { fork: { source: fork.source, subOffset, ...(at === undefined ? {} : { at }) } }),
-      });
-      await real.send(
-        model.create(request),
-        sent.then(({ info }) => info),
-      );
-    }),
+    subOffset: fc.constantFrom(0, 0, 1, 1, 2, 3, 299),
+  })
+  .map(({ path: to, from: origin, subOffset, json, fits, texts, closed, ttlSeconds }) =>
+    step(
+      `create ${JSON.stringify({ to, json, closed, ttlSeconds, origin, subOffset })}`,
+      async (real) => {
+        const { model } = real;
+        const path = pathIn(model, to, true);
+        const from = origin && { ...origin, source: pathIn(model, origin.source) };
+        // A source that is only planned is waited for; the model does not tell when.
+        if (from !== null && model.inFlight > 0) await real.settle();
+        const at =
+          from === null || from.place === null
+            ? undefined
+            : placeIn(model, from.source, from.place);
+        const fork = from === null ? undefined : { source: from.source, at, subOffset };
+        const source = from === null ? undefined : model.find(model.ahead, from.source);
+        const isJson = source === undefined ? json : source.json === fits;
+        const initial = isJson ? texts.json : texts.bytes;
+        const request: ModelCreate = { path, json: isJson, closed, ttlSeconds, initial, fork };
+        const sent = real.fixture.engine.create({
+          path,
+          contentType: contentType(isJson),
+          closed,
+          ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
+          ...(initial.length === 0 ? {} : { initial: messagesOf(initial) }),
+          ...(fork === undefined
+            ? {}
+            : { fork: { source: fork.source, subOffset, ...(at === undefined ? {} : { at }) } }),
+        });
+        await real.send(
+          model.create(request),
+          sent.then(({ info }) => info),
+        );
+      },
+    ),
   );
 
+/** A producer that goes on, tries again, skips, or starts over. */
+const aMove = fc.constantFrom('next', 'next', 'next', 'again', 'older', 'gap', 'epoch', 'zombie');
+
+function producerOf(
+  model: StreamModel,
+  path: string,
+  id: string,
+  move: string,
+): ModelAppend['producer'] {
+  const known = model.find(model.ahead, path)?.producers[`$${id}`];
+  const { epoch, seq } = known ?? { epoch: 0, seq: -1 };
+  switch (move) {
+    case 'next':
+      return { id, epoch, seq: seq + 1 };
+    case 'again':
+      return { id, epoch, seq: Math.max(0, seq) };
+    case 'older':
+      return { id, epoch, seq: Math.max(0, seq - 1) };
+    case 'gap':
+      return { id, epoch, seq: seq + 2 };
+    case 'epoch':
+      return { id, epoch: epoch + 1, seq: 0 };
+    default:
+      return { id, epoch: Math.max(0, epoch - 1), seq: seq + 1 };
+  }
+}
+
 const appends = fc
-  .boolean()
-  .chain((json) =>
-    fc.record({
-      path: aPath,
-      json: fc.constant(json),
-      texts: someTexts(json, 0),
-      close: fc.nat({ max: 9 }).map((n) => n === 0),
-      producer: fc.option(
-        fc.record({
-          id: fc.constantFrom('p', 'constructor', '__proto__'),
-          epoch: fc.nat({ max: 1 }),
-          seq: fc.nat({ max: 3 }),
-        }),
-        { nil: undefined },
-      ),
-      streamSeq: fc.constantFrom(undefined, undefined, '1', '2', '10'),
-    }),
-  )
-  .map((request: ModelAppend) =>
-    step(`append ${JSON.stringify(request)}`, async (real) => {
-      const { texts, json, streamSeq, producer, ...rest } = request;
-      const messages = {
-        bytes: Buffer.from(texts.join('')),
-        lengths: texts.map((text) => text.length),
-      };
+  .record({
+    path: aPath,
+    fits: aFit,
+    texts: bothTexts(0),
+    close: fc.nat({ max: 14 }).map((n) => n === 0),
+    producer: fc.option(
+      fc.record({ id: fc.constantFrom('p', 'p', 'p', '__proto__'), move: aMove }),
+      { nil: undefined, freq: 2 },
+    ),
+    streamSeq: fc.constantFrom(undefined, undefined, undefined, '1', '2', '10'),
+  })
+  .map(({ path: to, fits, texts: both, close, producer: who, streamSeq }) =>
+    step(`append ${JSON.stringify({ to, both, close, who, streamSeq })}`, async (real) => {
+      const { model } = real;
+      const path = pathIn(model, to);
+      const json = (model.find(model.ahead, path)?.json ?? true) === fits;
+      const texts = json ? both.json : both.bytes;
+      const producer = who && producerOf(model, path, who.id, who.move);
       const sent = real.fixture.engine.append({
-        ...rest,
+        path,
+        close,
         contentType: contentType(json),
-        ...(texts.length === 0 ? {} : { messages: () => messages }),
+        ...(texts.length === 0 ? {} : { messages: () => messagesOf(texts) }),
         ...(producer === undefined ? {} : { producer }),
         ...(streamSeq === undefined ? {} : { streamSeq }),
       });
-      await real.send(real.model.append(request), sent);
+      await real.send(model.append({ path, json, texts, close, producer, streamSeq }), sent);
     }),
   );
 
-const deletes = aPath.map((path) =>
-  step(`delete ${path}`, async (real) => {
+const deletes = aPath.map((to) =>
+  step(`delete ${JSON.stringify(to)}`, async (real) => {
+    const path = pathIn(real.model, to);
     const before = real.model.find(real.model.ahead, path);
     const tail = before === undefined ? { messages: 0, bytes: 0 } : tailOf(before);
     const closed = before?.closed ?? false;
@@ -269,9 +319,10 @@ const deletes = aPath.map((path) =>
 
 const reads = fc
   .record({ path: aPath, place: aPlace, maxBytes: fc.constantFrom(1, 3, 10, 350, 6000, 1e9) })
-  .map(({ path, place, maxBytes }) =>
-    step(`read ${path} ${JSON.stringify(place)} ${maxBytes}`, async (real) => {
+  .map(({ path: to, place, maxBytes }) =>
+    step(`read ${JSON.stringify({ to, place, maxBytes })}`, async (real) => {
       const { model, fixture } = real;
+      const path = pathIn(model, to);
       const from = placeIn(model, path, place);
       let stream: ReturnType<StreamModel['use']>;
       try {
@@ -355,9 +406,31 @@ const events = fc.oneof(
 );
 
 const commands = fc.commands(
-  [creates, appends, appends, appends, deletes, reads, reads, events, events],
-  { size: 'max', maxCommands: 60 },
+  [creates, creates, appends, appends, appends, appends, deletes, reads, reads, events, events],
+  { size: 'max', maxCommands: 80 },
 );
+
+/** Histories begin with something to work on. */
+async function begin(real: Run): Promise<void> {
+  for (const [path, json] of [
+    ['a', true],
+    ['b', false],
+  ] as const) {
+    const texts = json ? ['1,', '22,', '333,'] : ['hello'];
+    const request = { path, json, closed: false, ttlSeconds: undefined, fork: undefined };
+    const created = real.fixture.engine.create({
+      path,
+      contentType: contentType(json),
+      closed: false,
+      initial: messagesOf(texts),
+    });
+    await real.send(
+      real.model.create({ ...request, initial: texts }),
+      created.then(({ info }) => info),
+    );
+  }
+  await real.settle();
+}
 
 test.each(SETTINGS.map((settings, index) => ({ settings, index })))(
   'every history gives what the model gives, cache $index',
@@ -365,6 +438,7 @@ test.each(SETTINGS.map((settings, index) => ({ settings, index })))(
     const property = fc.asyncProperty(commands, async (steps) => {
       const fixture = await EngineFixture.open({ ...settings, reaperStartGraceMs: 0 });
       const run = new Run(fixture);
+      await begin(run);
       await fc.asyncModelRun(() => ({ model: run.model, real: run }), steps);
       await run.settle();
       await run.crash(0);

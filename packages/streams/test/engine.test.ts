@@ -185,6 +185,21 @@ describe('producers', () => {
     }
   });
 
+  test('are remembered by a checkpoint and by the records after it', async () => {
+    let f = await EngineFixture.open();
+    await f.create('a');
+    for (let seq = 0; seq < 3; seq++) await f.append('a', 'x', { producer: { ...P, seq } });
+    f.host.checkpoint();
+    await f.append('a', 'y', { producer: { ...P, id: 'q' } });
+    f = await f.crash();
+    f.host.checkpoint();
+    f = await f.crash();
+    const again = await f.append('a', 'x', { producer: { ...P, seq: 1 } });
+    expect(again).toMatchObject({ outcome: 'duplicate', producer: { epoch: 0, seq: 2 } });
+    expect((await f.append('a', 'y', { producer: { ...P, id: 'q' } })).outcome).toBe('duplicate');
+    expect(await f.text('a')).toBe('xxxy');
+  });
+
   test('are bounded per stream', async () => {
     const f = await EngineFixture.open({ maxProducersPerStream: 2 });
     await f.create('a');
@@ -349,6 +364,108 @@ describe('reads', () => {
       if (first !== undefined) shard.delete(Buffer.from(first, 'latin1'));
     }
     await expect(f.read('a')).rejects.toMatchObject({ code: 'FORMAT_INVALID' });
+  });
+});
+
+describe('forks', () => {
+  test('of forks show no more of an ancestor than every fork between shows', async () => {
+    let f = await EngineFixture.open({ tailCacheBytesPerStream: 0 });
+    const sub = (source: string, subOffset: number) => ({
+      fork: { source, at: { messages: 0, bytes: 0 }, subOffset },
+    });
+    await f.create('0', { contentType: 'text/plain' });
+    await f.append('0', 'abcdef');
+    await f.create('1', sub('0', 4));
+    await f.append('1', 'X');
+    await f.create('2', sub('1', 2));
+    await f.append('2', 'Y');
+    await f.create('3', { fork: { source: '2', subOffset: 0 } });
+    await f.create('4', { fork: { source: '3', at: { messages: 1, bytes: 2 }, subOffset: 0 } });
+    await f.append('0', 'later');
+    await f.append('1', 'later');
+    for (const reload of [false, true]) {
+      if (reload) {
+        f.host.checkpoint();
+        f = await f.crash();
+      }
+      const texts = [];
+      for (const path of ['1', '2', '3', '4']) texts.push(await f.text(path));
+      expect(texts).toEqual(['abcdXlater', 'abY', 'abY', 'ab']);
+      expect((await f.read('2', { messages: 1, bytes: 2 })).text).toBe('Y');
+      expect((await f.read('1', { messages: 0, bytes: 3 }, 1)).text).toBe('abcd');
+      await expect(f.create('5', sub('1', 5))).rejects.toMatchObject({
+        code: 'FORK_OFFSET_BEYOND_TAIL',
+      });
+    }
+  });
+
+  test('count a sub-offset in messages within one append, also after a checkpoint', async () => {
+    let f = await EngineFixture.open({ tailCacheBytesPerStream: 0 });
+    await f.create('a', { contentType: 'application/json' });
+    await f.append('a', '[1,2,3]');
+    await f.append('a', '[4,5]');
+    for (const reload of [false, true]) {
+      if (reload) {
+        f.host.checkpoint();
+        f = await f.crash();
+      }
+      const fork = async (bytes: number, subOffset: number) => {
+        const path = `${reload}${bytes}${subOffset}`;
+        const at = { messages: bytes / 2, bytes };
+        const created = f.engine.create({
+          path,
+          closed: false,
+          fork: { source: 'a', at, subOffset },
+        });
+        created.catch(() => {});
+        await quiet();
+        f.host.settle();
+        await created;
+        return f.text(path);
+      };
+      expect(await fork(0, 3)).toBe('1,2,3,');
+      expect(await fork(2, 1)).toBe('1,2,');
+      expect(await fork(6, 2)).toBe('1,2,3,4,5,');
+      await expect(fork(0, 4)).rejects.toMatchObject({ code: 'FORK_OFFSET_BEYOND_TAIL' });
+      await expect(fork(2, 3)).rejects.toMatchObject({ code: 'FORK_OFFSET_BEYOND_TAIL' });
+      await expect(fork(10, 1)).rejects.toMatchObject({ code: 'FORK_OFFSET_BEYOND_TAIL' });
+    }
+  });
+
+  test('at an offset that nobody gave out are refused, whatever it is', async () => {
+    const f = await EngineFixture.open();
+    await f.create('a', { contentType: 'application/json' });
+    await f.append('a', '[10,20]');
+    for (const [messages, bytes] of [
+      [0, 1],
+      [1, 2],
+      [1, 4],
+      [2, 0],
+      [2, 5],
+    ] as const) {
+      const fork = { source: 'a', at: { messages, bytes }, subOffset: 0 };
+      await expect(f.create('b', { fork })).rejects.toMatchObject({ code: 'INVALID_OFFSET' });
+    }
+    for (const [messages, bytes] of [
+      [2, 7],
+      [3, 0],
+    ] as const) {
+      const fork = { source: 'a', at: { messages, bytes }, subOffset: 0 };
+      await expect(f.create('b', { fork })).rejects.toMatchObject({
+        code: 'FORK_OFFSET_BEYOND_TAIL',
+      });
+    }
+    expect(f.engine.stat('a').forks).toBe(0);
+  });
+
+  test('know nothing of the producers and sequences of their source', async () => {
+    const f = await EngineFixture.open();
+    await f.create('a');
+    await f.append('a', 'x', { producer: P, streamSeq: '5' });
+    await f.create('b', { fork: { source: 'a', subOffset: 0 } });
+    expect(await f.append('b', 'y', { producer: P, streamSeq: '1' })).toMatchObject({
+      outcome: 'appended',
+    });
   });
 });
 
