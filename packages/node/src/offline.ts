@@ -1,37 +1,28 @@
 /** What is done to a data directory while no node has it open: verify and rebalance. */
-import { HoldfastError, isHoldfastError } from '@holdfast/core';
-import { openDatabase, rebalanceDatabase, type RebalanceReport } from '@holdfast/database';
-import type { StateProblem } from '@holdfast/database';
+import { HoldfastError } from '@holdfast/core';
+import {
+  type DatabaseVerifyReport,
+  rebalanceDatabase,
+  type RebalanceReport,
+  verifyDatabase,
+} from '@holdfast/database';
 import { createStreamEngine } from '@holdfast/streams';
 import type { NodeComponents } from './node-components.ts';
 
-export interface VerifyReport {
-  /** Places that are damaged; empty when everything is whole. */
-  readonly problems: readonly StateProblem[];
-}
 
 /** @param total absent while nobody knows it. */
 export type OnProgress = (done: number, total?: number) => void;
 
-/** Damage is reported, not thrown; what is no data directory, or is in use, is thrown. */
+/**
+ * Damage is reported, not thrown; what is no data directory, or is in use, is thrown. Reads only.
+ */
 export async function verifyDirectory(
   settings: { readonly dir: string },
   components: NodeComponents,
-  _onProgress: OnProgress = () => undefined,
-): Promise<VerifyReport> {
+  onProgress: OnProgress = () => undefined,
+): Promise<DatabaseVerifyReport> {
   await requireDirectory(settings.dir, components);
-  const engine = createStreamEngine(components);
-  try {
-    const database = await openDatabase(components, settings, [engine]);
-    try {
-      return { problems: await database.verify() };
-    } finally {
-      await database.close();
-    }
-  } catch (error) {
-    if (!isHoldfastError(error) || error.kind !== 'corrupt') throw error;
-    return { problems: [{ path: settings.dir, position: 0, message: error.message }] };
-  }
+  return verifyDatabase(components, settings, onProgress);
 }
 
 /** @throws before anything is changed when the directory is in use, damaged or absent. */
