@@ -63,6 +63,17 @@ export function writeAt(file: string, position: number, bytes: Uint8Array): void
   }
 }
 
+export function readAt(file: string, position: number, length: number): Buffer {
+  const descriptor = openSync(file, 'r');
+  try {
+    const bytes = Buffer.alloc(length);
+    readSync(descriptor, bytes, 0, length, position);
+    return bytes;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 /** Turns over one bit. */
 export function flipBit(file: string, position: number): void {
   const descriptor = openSync(file, 'r+');

@@ -33,7 +33,7 @@ export class LiveReader {
     const { hostname, port, pathname, search, host } = new URL(url);
     const socket = net.connect(Number(port), hostname);
     const reader = new LiveReader(socket);
-    socket.write(`GET ${pathname}${search} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    socket.write(`GET ${pathname}${search} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
     await reader.#until((text) => text.includes('\r\n\r\n'));
     return reader;
   }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { LIMITS } from '@holdfast/core';
 import { describe, expect, it } from 'vitest';
-import { filesOf, fingerprint, flipBit, usedBytes, writeAt } from '../data-directory.ts';
+import { filesOf, fingerprint, flipBit, readAt, usedBytes, writeAt } from '../data-directory.ts';
 import { expectStatus, inParallel, OCTETS, readAll, request } from '../http-request.ts';
 import { bytesRead, bytesWritten, hasProcessCounters } from '../process-counters.ts';
 import { ServerProcess } from '../server-process.ts';
@@ -13,40 +13,71 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 describe('torn tail', () => {
-  // What a power cut may leave behind the last acknowledged batch: a part of the next one.
-  const tails: [string, (segment: string, end: number) => Buffer][] = [
-    ['noise', () => Buffer.from(Array.from({ length: 1_500 }, (_, n) => (n * 197 + 13) % 256))],
-    ['0xff', () => Buffer.alloc(3_000, 0xff)],
-    ['one byte', () => Buffer.from([1])],
-    ['text that looks like stream bytes', () => Buffer.from('two;three;'.repeat(200))],
+  const { blockBytes, sectorBytes } = LIMITS;
+  // What a power cut may leave of the batch it came in the middle of: some sectors, in any order.
+  const torn: [string, (sectors: number) => number[]][] = [
+    ['without its first sector', () => [0]],
+    ['without its last sector', (sectors) => [sectors - 1]],
+    ['without a sector in the middle', (sectors) => [Math.floor(sectors / 2)]],
+    ['of its first sector only', (sectors) => range(1, sectors)],
+    ['of its last sector only', (sectors) => range(0, sectors - 1)],
+    ['of nothing', (sectors) => range(0, sectors)],
   ];
 
-  it.each(tails)(
-    'an append after a tail of %s is kept, and nothing of the tail is',
-    async (_name, tail) => {
+  it.each(torn)(
+    'a batch %s is cut, and the next append is kept',
+    async (_name, lost) => {
       await using server = await ServerProcess.start();
       const url = server.stream('torn');
       await expectStatus(201, 'PUT', url, { headers: OCTETS });
       await expectStatus(204, 'POST', url, { headers: OCTETS, body: 'one;' });
-      await expectStatus(204, 'POST', url, { headers: OCTETS, body: 'two;' });
-      await server.kill();
-
       const segment = activeSegment(server.dataDir as string);
-      const end = usedBytes(segment);
-      const next = Math.ceil(end / LIMITS.blockBytes) * LIMITS.blockBytes;
-      writeAt(segment, next, tail(segment, end));
+      const begin = Math.ceil(usedBytes(segment) / blockBytes) * blockBytes;
+      await expectStatus(204, 'POST', url, { headers: OCTETS, body: 'two;'.repeat(1_500) });
+      await server.kill();
+      const sectors = Math.ceil((usedBytes(segment) - begin) / sectorBytes);
+      expect(sectors).toBeGreaterThan(8);
+      for (const sector of lost(sectors)) {
+        writeAt(segment, begin + sector * sectorBytes, Buffer.alloc(sectorBytes));
+      }
 
       await server.restart();
-      expect((await readAll(url)).toString()).toBe('one;two;');
+      expect((await readAll(url)).toString()).toBe('one;');
       await expectStatus(204, 'POST', url, { headers: OCTETS, body: 'three;' });
-      expect((await readAll(url)).toString()).toBe('one;two;three;');
+      expect((await readAll(url)).toString()).toBe('one;three;');
       await server.kill();
       await server.restart();
-      expect((await readAll(url)).toString()).toBe('one;two;three;');
+      expect((await readAll(url)).toString()).toBe('one;three;');
+    },
+    30_000,
+  );
+
+  const rotten: [string, Buffer][] = [
+    ['noise', Buffer.from(Array.from({ length: 1_500 }, (_, n) => (n * 197 + 13) % 256))],
+    ['one byte', Buffer.from([1])],
+    ['text that looks like stream bytes', Buffer.from('two;three;'.repeat(200))],
+  ];
+
+  it.each(rotten)(
+    '%s where no torn write can put it is refused, not cut',
+    async (_name, bytes) => {
+      await using server = await ServerProcess.start();
+      const url = server.stream('rotten');
+      await expectStatus(201, 'PUT', url, { headers: OCTETS, body: 'one;' });
+      await server.kill();
+      const segment = activeSegment(server.dataDir as string);
+      const end = Math.ceil(usedBytes(segment) / blockBytes) * blockBytes;
+      writeAt(segment, end, bytes);
+      await expect(server.restart()).rejects.toThrow('CHECKSUM_MISMATCH');
+      expect(readAt(segment, end, bytes.length).equals(bytes)).toBe(true);
     },
     30_000,
   );
 });
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, index) => from + index);
+}
 
 describe('many streams', () => {
   it('10 000 active streams take appends at once: no error, and each reads back whole', async () => {
