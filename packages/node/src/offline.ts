@@ -9,7 +9,6 @@ import {
 import { createStreamEngine } from '@holdfast/streams';
 import type { NodeComponents } from './node-components.ts';
 
-
 /** @param total absent while nobody knows it. */
 export type OnProgress = (done: number, total?: number) => void;
 
