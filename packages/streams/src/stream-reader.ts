@@ -28,7 +28,7 @@ export class StreamReader {
 
   read(stream: Stream, from: Position, maxBytes: number): StreamSlice | Promise<StreamSlice> {
     const { tail } = stream.applied;
-    if (comparePositions(from, tail) >= 0) return new MemorySlice(stream, from, from, true, []);
+    if (comparePositions(from, tail) >= 0) return new MemorySlice(stream, tail, tail, true, []);
     const plan = new SlicePlan(this.#directory, stream, from, Math.max(maxBytes, 1));
     while (!plan.done) {
       const { stream: owner, message } = plan.next;

@@ -9,7 +9,7 @@
  * 3. Checks run in a fixed order (PROTOCOL 5.2, 5.2.1): existence, producer duplicate or fence,
  *    closed, content type, producer order, `Stream-Seq`, limits.
  * 4. A read gives whole messages: a position between two of them means "from the message that
- *    contains it", and a position past the tail is empty and up to date.
+ *    contains it", and a position past the tail is the tail: empty and up to date.
  * 5. Reads write nothing. They move the sliding expiry in memory only.
  * 6. Errors carry what the protocol answers in headers as `details`: `STREAM_CLOSED` the tail as
  *    `nextOffset`, `PRODUCER_FENCED` the `currentEpoch`, `PRODUCER_SEQ_GAP` `expectedSeq` and

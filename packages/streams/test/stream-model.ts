@@ -328,7 +328,7 @@ export function readModel(
   maxBytes: number,
 ): { from: Position; to: Position; text: string; upToDate: boolean } {
   const tail = tailOf(stream);
-  if (comparePositions(from, tail) >= 0) return { from, to: from, text: '', upToDate: true };
+  if (comparePositions(from, tail) >= 0) return { from: tail, to: tail, text: '', upToDate: true };
   let first = 0;
   while (comparePositions(positionOf(stream, first + 1), from) <= 0) first++;
   let end = first + 1;
