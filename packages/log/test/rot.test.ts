@@ -27,7 +27,7 @@ async function threeSegments(close: boolean): Promise<string[]> {
   const log = await sim.open();
   const expected: string[] = [];
   for (let i = 1; i <= 12; i++) {
-    const text = `record ${i} ${'x'.repeat(i * 90)}`;
+    const text = `record ${i} ${'x'.repeat(i * 40)}`;
     await sim.append(log, text);
     expected.push(text);
     if (i === 4 || i === 8) await sim.run(log.roll());
@@ -44,7 +44,7 @@ describe('each byte of a small log', () => {
       const files = sim.files();
       let found = 0;
       for (const [path, bytes] of files) {
-        for (let at = 0; at < bytes.length; at += bytes[at] === 0 ? 61 : 1) {
+        for (let at = 0; at < bytes.length; at += bytes[at] === 0 ? 97 : 1) {
           sim.restore(files);
           sim.fs.disk.flipBit(path, at, at % 8);
           try {
@@ -57,7 +57,7 @@ describe('each byte of a small log', () => {
           }
         }
       }
-      expect(found).toBeGreaterThan(5_000);
+      expect(found).toBeGreaterThan(2_500);
     });
   }
 
