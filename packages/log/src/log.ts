@@ -151,6 +151,8 @@ export interface Log extends AsyncDisposable {
   roll(): Promise<void>;
   segments(): readonly SegmentInfo[];
   totalBytes(): number;
+  /** Bytes written since the log was opened, padding included; cheap to ask on every commit. */
+  readonly writtenBytes: number;
   /** Called after a segment was sealed (for the archive). */
   onSealed(listener: (segment: SegmentInfo) => void): void;
   stats(): LogStats;

@@ -155,6 +155,10 @@ export class SegmentedLog implements Log {
     this.#parts.segments.onSealed(listener);
   }
 
+  get writtenBytes(): number {
+    return this.#committer.counters.writtenBytes;
+  }
+
   stats(): LogStats {
     return { ...this.#committer.counters, queuedBytes: this.#queue.queuedBytes };
   }

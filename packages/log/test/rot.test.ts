@@ -222,7 +222,7 @@ describe('files', () => {
 
   test('verify names every problem and goes on behind it', async () => {
     const log = await sim.open();
-    sim.fs.disk.flipBit(sim.path(1), 2 * BLOCK + 300, 1);
+    sim.fs.disk.flipBit(sim.path(1), 2 * BLOCK + 150, 1);
     sim.fs.disk.flipBit(sim.path(3), BLOCK + 300, 1);
     sim.fs.disk.flipBit(sim.path(2), BLOCK + 4_000, 1);
     const report = await sim.run(log.verify());
