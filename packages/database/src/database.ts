@@ -87,7 +87,7 @@ export class Database implements EngineHost, AsyncDisposable {
     this.#parts = parts;
     this.cleanStart = parts.cleanStart;
     this.shardCount = parts.shards.length;
-    this.#bytesAtCut = parts.log.stats().writtenBytes;
+    this.#bytesAtCut = parts.log.writtenBytes;
     this.#path = new CommitPath(parts.log, parts.registry, appliedLsn, {
       applied: (operation) => this.#touched(operation.shard),
       settled: () => this.#settled(),
@@ -239,7 +239,7 @@ export class Database implements EngineHost, AsyncDisposable {
   }
 
   #uncheckpointedBytes(): number {
-    return this.#parts.log.stats().writtenBytes - this.#bytesAtCut;
+    return this.#parts.log.writtenBytes - this.#bytesAtCut;
   }
 
   #scheduleMaintenance(): void {
@@ -272,7 +272,7 @@ export class Database implements EngineHost, AsyncDisposable {
     assert(maintenance !== undefined, 'maintenance before the database was opened');
     try {
       await this.#nextTurn();
-      const bytes = this.#parts.log.stats().writtenBytes;
+      const bytes = this.#parts.log.writtenBytes;
       await maintenance.checkpointer.run();
       this.#bytesAtCut = bytes;
       this.#checkpoints++;
