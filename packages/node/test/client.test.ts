@@ -1,10 +1,5 @@
 /** The published JavaScript client against the real server. */
-import {
-  DurableStream,
-  IdempotentProducer,
-  stream,
-  StreamClosedError,
-} from '@durable-streams/client';
+import { DurableStream, IdempotentProducer, stream } from '@durable-streams/client';
 import { describe, expect, it } from 'vitest';
 import { JSON_TYPE, OCTETS, expectStatus, readAll, readMessages } from './http-request.ts';
 import { ServerProcess } from './server-process.ts';
