@@ -24,8 +24,22 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 const DEFAULT_CONTENT_TYPE = 'application/octet-stream';
 
-/** Finds the base of a fork; kept by the caller, so that it is looked up once. */
+/** Finds the base of a fork. */
 export type FindBase = (source: Stream, fork: ForkRequest) => Position | Promise<Position>;
+
+/** A base that had to be read is known when the plan is made again: data never changes. */
+export function rememberBase(find: FindBase): FindBase {
+  let found: { readonly sourceId: number; readonly base: Position } | undefined;
+  return (source, fork) => {
+    if (found?.sourceId === source.id) return found.base;
+    const base = find(source, fork);
+    if (!(base instanceof Promise)) return base;
+    return base.then((position) => {
+      found = { sourceId: source.id, base: position };
+      return position;
+    });
+  };
+}
 
 export function planCreate(
   planning: Planning,

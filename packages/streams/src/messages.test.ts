@@ -2,7 +2,7 @@ import { isHoldfastError } from '@holdfast/core';
 import { describe, expect, test } from 'vitest';
 import { splitBytes, splitJson } from './messages.ts';
 
-function split(text: string | Buffer, limits?: Parameters<typeof splitJson>[1]): string[] {
+function split(text: string | Uint8Array, limits?: Parameters<typeof splitJson>[1]): string[] {
   const { bytes, lengths } = splitJson(Buffer.from(text as string), limits);
   let at = 0;
   const messages = lengths.map((length) => bytes.toString('utf8', at, (at += length)));
@@ -58,7 +58,7 @@ describe('a JSON body keeps its bytes', () => {
 });
 
 describe('a body that not every reader could decode is refused', () => {
-  const refused: [string, string | Buffer][] = [
+  const refused: [string, string | Uint8Array][] = [
     ['nothing', ''],
     ['only white space', '  '],
     ['a cut value', '{"a":'],

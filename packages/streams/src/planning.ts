@@ -116,15 +116,19 @@ export function closedError(view: StreamView): HoldfastError {
   });
 }
 
+/** Would not come back from the log as it went in. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
 /** What the edge promises about the texts of a request; a longer one is a bug of the caller. */
 export function assertTexts(path: string, ...texts: readonly (string | undefined)[]): void {
   // Lengths in UTF-16 units are never above lengths in bytes: cheap, and enough here.
-  if (path.length > LIMITS.maxPathBytes || path === '') {
-    throw new HoldfastError('INVALID_PATH', `path has no valid length length=${path.length}`);
+  if (path.length > LIMITS.maxPathBytes || path === '' || LONE_SURROGATE.test(path)) {
+    throw new HoldfastError('INVALID_PATH', `path is not valid length=${path.length}`);
   }
   for (const text of texts) {
-    if (text !== undefined && text.length > LIMITS.maxWriterTokenBytes) {
-      throw new HoldfastError('INVALID_HEADER', `text is too long length=${text.length}`);
+    if (text === undefined) continue;
+    if (text.length > LIMITS.maxWriterTokenBytes || LONE_SURROGATE.test(text)) {
+      throw new HoldfastError('INVALID_HEADER', `text is not valid length=${text.length}`);
     }
   }
 }

@@ -12,7 +12,7 @@
 import {
   assert,
   type Clock,
-  HoldfastError,
+  type HoldfastError,
   isHoldfastError,
   type Logger,
   type Random,
@@ -21,13 +21,13 @@ import {
 import type { CollectingShard, Engine, EngineHost, MovedExtent, Shard } from '@holdfast/database';
 import { planAppend, streamAhead } from './append-plan.ts';
 import { type Applying, applyOperation } from './apply-operation.ts';
-import { planCreate } from './create-plan.ts';
+import { planCreate, rememberBase } from './create-plan.ts';
 import { planDelete } from './delete-plan.ts';
 import { isExpired } from './expiry.ts';
 import { ExtentCatalog } from './extent-catalog.ts';
 import { endAll, LiveReaders } from './live-readers.ts';
 import { assertTexts, CommitPlan, gone, notFound, type Planning, Usage } from './planning.ts';
-import { type Position, START } from './position.ts';
+import { START } from './position.ts';
 import { Reaper } from './reaper.ts';
 import { ShardLedger } from './shard-ledger.ts';
 import { runAttempt } from './run-attempt.ts';
@@ -153,20 +153,11 @@ export class StreamEngine implements StreamStore, Engine<StreamOperation> {
   // -- StreamStore ---------------------------------------------------------------------------
 
   create(request: CreateRequest): Promise<CreateResult> {
-    assertTexts(request.path, request.contentType);
-    const planning = this.#ready();
-    let found: { readonly sourceId: number; readonly base: Position } | undefined;
-    const findBase = (source: Stream, fork: NonNullable<CreateRequest['fork']>) => {
-      if (found?.sourceId === source.id) return found.base;
-      const base = this.#reader.forkBase(source, fork);
-      if (!(base instanceof Promise)) return base;
-      return base.then((position) => {
-        found = { sourceId: source.id, base: position };
-        return position;
-      });
-    };
+    const findBase = rememberBase((source, fork) => this.#reader.forkBase(source, fork));
     const paths = request.fork === undefined ? [] : [request.fork.source];
     return new Promise((resolve, reject) => {
+      assertTexts(request.path, request.contentType);
+      const planning = this.#ready();
       runAttempt(this.#directory, [request.path, ...paths], resolve, reject, () =>
         planCreate(planning, request, findBase, this.#clock.now(), resolve, reject),
       );
@@ -174,9 +165,9 @@ export class StreamEngine implements StreamStore, Engine<StreamOperation> {
   }
 
   append(request: AppendRequest): Promise<AppendResult> {
-    assertTexts(request.path, request.streamSeq, request.producer?.id);
-    const planning = this.#ready();
     return new Promise((resolve, reject) => {
+      assertTexts(request.path, request.streamSeq, request.producer?.id);
+      const planning = this.#ready();
       runAttempt(this.#directory, [request.path], resolve, reject, () =>
         planAppend(planning, request, this.#clock.now(), resolve, reject),
       );
@@ -184,8 +175,8 @@ export class StreamEngine implements StreamStore, Engine<StreamOperation> {
   }
 
   delete(path: string): Promise<void> {
-    const planning = this.#ready();
     return new Promise((resolve, reject) => {
+      const planning = this.#ready();
       runAttempt(this.#directory, [path], resolve, reject, () => {
         const plan = new CommitPlan(planning);
         planDelete(planning, plan, streamAhead(planning, path, this.#clock.now()));

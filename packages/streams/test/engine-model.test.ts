@@ -148,13 +148,24 @@ function step(name: string, run: (real: Run) => Promise<void>): Step {
   };
 }
 
+interface Target {
+  readonly path: string;
+  readonly any: boolean;
+}
+
+interface Place {
+  readonly message: number;
+  readonly plus: number;
+  readonly wild: Position | null;
+}
+
 /** Mostly a stream that is there; for creations mostly a path that is free. */
 const aPath = fc.record({
   path: fc.constantFrom(...PATHS),
   any: fc.nat({ max: 9 }).map((n) => n === 0),
 });
 
-function pathIn(model: StreamModel, { path, any }: fc.TypeOf<typeof aPath>, free = false): string {
+function pathIn(model: StreamModel, { path, any }: Target, free = false): string {
   if (any) return path;
   const from = PATHS.indexOf(path);
   const turned = [...PATHS.slice(from), ...PATHS.slice(0, from)];
@@ -178,7 +189,7 @@ const aPlace = fc.record({
   }),
 });
 
-function placeIn(model: StreamModel, path: string, place: fc.TypeOf<typeof aPlace>): Position {
+function placeIn(model: StreamModel, path: string, place: Place): Position {
   if (place.wild !== null) return place.wild;
   const stream = model.find(model.durable, path);
   if (stream === undefined) return { messages: 0, bytes: place.plus };

@@ -555,6 +555,15 @@ test('an id is never used again, even when the newest stream is gone before the 
   expect((await f.create('a')).info.id).toBeGreaterThan(info.id);
 });
 
+test('texts that would not come back from the log are refused', async () => {
+  const f = await EngineFixture.open();
+  await expect(f.create('a\ud800')).rejects.toMatchObject({ code: 'INVALID_PATH' });
+  await f.create('a\u{1f600}');
+  await expect(f.send('a', 'x', { streamSeq: '\udc00' })).rejects.toMatchObject({
+    code: 'INVALID_HEADER',
+  });
+});
+
 test('a record about a stream that never was is damage', async () => {
   const f = await EngineFixture.open();
   const durable = f.host.durable();
