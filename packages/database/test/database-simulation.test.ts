@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import { runDatabaseHistories } from './database-simulation.ts';
 
-const SEED = Number(process.env['SIM_SEED'] ?? 1);
-const COUNT = Number(process.env['SIM_COUNT'] ?? 400);
+const SEED = Number(process.env['HOLDFAST_SEED'] ?? 1);
+const COUNT = Number(process.env['HOLDFAST_HISTORIES'] ?? 300);
 
 it(`keeps every acknowledged commit, whole and in order, over ${COUNT} crash histories`, async () => {
   const totals = await runDatabaseHistories({ seed: SEED, count: COUNT });

@@ -54,9 +54,12 @@ export async function runDatabaseHistories(options: {
     try {
       await new History(seed, totals).run();
     } catch (cause) {
-      throw new Error(`database history failed, replay with: SIM_SEED=${seed} SIM_COUNT=1`, {
-        cause,
-      });
+      throw new Error(
+        `database history failed, replay with: npm run simulate -- --only database --histories 1 --seed ${seed}`,
+        {
+          cause,
+        },
+      );
     }
     totals.histories++;
   }

@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import { LOG_CUT_POINTS } from '@holdfast/log';
 import { runLogHistories, traceOfLogHistory } from './log-simulation.ts';
 
-// More: HOLDFAST_LOG_HISTORIES=100000 HOLDFAST_SEED=7 npx vitest run packages/log/test
-const count = Number(process.env['HOLDFAST_LOG_HISTORIES'] ?? 300);
+// More: npm run simulate -- --only log --histories 100000
+const count = Number(process.env['HOLDFAST_HISTORIES'] ?? 300);
 const seed = Number(process.env['HOLDFAST_SEED'] ?? 1);
 
 test(

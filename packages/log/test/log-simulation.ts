@@ -56,7 +56,10 @@ export async function runLogHistories(options: {
       try {
         await new History(seed, counters).run();
       } catch (error) {
-        throw new Error(`log history failed seed=${seed}: ${String(error)}`, { cause: error });
+        throw new Error(
+          `log history failed, replay with: npm run simulate -- --only log --histories 1 --seed ${seed}: ${String(error)}`,
+          { cause: error },
+        );
       }
     }
   } finally {

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import { runStreamHistories } from './stream-simulation.ts';
 
-const SEED = Number(process.env['SIM_SEED'] ?? 1);
-const COUNT = Number(process.env['SIM_COUNT'] ?? 200);
+const SEED = Number(process.env['HOLDFAST_SEED'] ?? 1);
+const COUNT = Number(process.env['HOLDFAST_HISTORIES'] ?? 100);
 
 it(`finds one state of the model after each of ${COUNT} crash histories of streams`, async () => {
   const totals = await runStreamHistories({ seed: SEED, count: COUNT });

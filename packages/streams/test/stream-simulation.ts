@@ -43,9 +43,12 @@ export async function runStreamHistories(options: {
     try {
       await new History(seed, totals).run();
     } catch (cause) {
-      throw new Error(`stream history failed, replay with: SIM_SEED=${seed} SIM_COUNT=1`, {
-        cause,
-      });
+      throw new Error(
+        `stream history failed, replay with: npm run simulate -- --only streams --histories 1 --seed ${seed}`,
+        {
+          cause,
+        },
+      );
     }
     totals.histories++;
   }

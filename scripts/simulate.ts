@@ -1,0 +1,79 @@
+/**
+ * `npm run simulate`: crash histories of log, database and streams on a simulated disk, more than
+ * `npm test` has time for. Prints how many ran; a failure prints the command that replays it.
+ *
+ *   npm run simulate -- --histories 20000 --seed 1
+ *   npm run simulate -- --only streams --histories 1 --seed 1535
+ */
+import { spawn } from 'node:child_process';
+import { parseArgs } from 'node:util';
+import { runDatabaseHistories } from '../packages/database/test/database-simulation.ts';
+import { runLogHistories } from '../packages/log/test/log-simulation.ts';
+import { runStreamHistories } from '../packages/streams/test/stream-simulation.ts';
+
+type Run = (options: { seed: number; count: number }) => Promise<{ readonly histories: number }>;
+
+const SIMULATIONS: Readonly<Record<string, { readonly run: Run; readonly share: number }>> = {
+  log: { run: runLogHistories, share: 0.45 },
+  database: { run: runDatabaseHistories, share: 0.45 },
+  streams: { run: runStreamHistories, share: 0.1 },
+};
+/** Histories between two lines of progress. */
+const CHUNK = 250;
+
+const { values } = parseArgs({
+  options: {
+    histories: { type: 'string', default: '20000' },
+    seed: { type: 'string', default: '1' },
+    only: { type: 'string' },
+  },
+});
+const histories = whole('histories', values.histories);
+const seed = whole('seed', values.seed);
+
+if (values.only === undefined) await runAll();
+else await runOne(values.only);
+
+/** Each simulation in a process of its own, all at once. */
+async function runAll(): Promise<void> {
+  const startedMs = performance.now();
+  const runs = Object.entries(SIMULATIONS).map(([name, { share }]) =>
+    runChild(name, Math.round(histories * share)),
+  );
+  const codes = await Promise.all(runs);
+  if (codes.some((code) => code !== 0)) {
+    process.exitCode = 1;
+    return;
+  }
+  const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
+  console.log(`simulated crash histories: ${histories}, no promise broken, ${seconds} s`);
+}
+
+function runChild(name: string, count: number): Promise<number> {
+  const args = ['--import', 'tsx', '--conditions', 'x-source', import.meta.filename];
+  const own = ['--only', name, '--histories', String(count), '--seed', String(seed)];
+  const child = spawn(process.execPath, [...args, ...own], { stdio: 'inherit' });
+  return new Promise((resolve) => child.once('exit', (code) => resolve(code ?? 1)));
+}
+
+async function runOne(name: string): Promise<void> {
+  const simulation = SIMULATIONS[name];
+  if (simulation === undefined) {
+    console.error(`no such simulation: ${name}; there are ${Object.keys(SIMULATIONS).join(', ')}`);
+    process.exitCode = 2;
+    return;
+  }
+  for (let done = 0; done < histories; done += CHUNK) {
+    const count = Math.min(CHUNK, histories - done);
+    await simulation.run({ seed: seed + done, count });
+    if (process.stderr.isTTY) process.stderr.write(`\r${name}: ${done + count} of ${histories}`);
+  }
+  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
+  console.log(`${name}: ${histories} histories from seed ${seed}`);
+}
+
+function whole(name: string, text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  console.error(`--${name} must be a whole number from 1 on`);
+  process.exit(2);
+}
