@@ -9,7 +9,6 @@ const storage = where === '--memory' ? {} : { dataDir: where };
 const server = new DurableStreamTestServer({ port: 0, ...storage });
 const url = await server.start();
 process.stdout.write(`${JSON.stringify({ url })}\n`);
-process.on('SIGTERM', async () => {
-  await server.stop();
-  process.exit(0);
+process.on('SIGTERM', () => {
+  void server.stop().finally(() => process.exit(0));
 });

@@ -219,7 +219,7 @@ class LongPoll implements StreamWatcher {
 }
 
 /** Why a watched stream ended: it is not there any more, or the node cannot serve it. */
-export function whyEnded(exchange: Exchange): unknown {
+function whyEnded(exchange: Exchange): unknown {
   try {
     exchange.context.store.stat(exchange.path);
   } catch (error) {
