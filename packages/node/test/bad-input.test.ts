@@ -361,6 +361,7 @@ describe('requests that two readers would understand differently', () => {
 });
 
 describe('size', () => {
+  // Memory of the server is read from /proc.
   it.skipIf(!hasProcessCounters)(
     'a body of 600 MB is refused and does not rest in memory',
     async () => {

@@ -19,6 +19,7 @@ function bench(script: string, ...args: string[]): string {
   return run.stdout;
 }
 
+// The bench reads memory and processor time from /proc.
 it.skipIf(process.platform !== 'linux')(
   'every scenario of the server bench runs on every server and fills its tables',
   () => {

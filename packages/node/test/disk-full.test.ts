@@ -35,6 +35,7 @@ afterAll(() => {
 });
 
 describe(`disk full${refused === undefined ? '' : ` (skipped: ${refused})`}`, () => {
+  // Mounting a small file system needs root; the title of the group says what was refused.
   it.skipIf(refused !== undefined)(
     'appends get 507, reads and deletes go on, and appends resume by themselves when there is room',
     async () => {
@@ -77,6 +78,7 @@ describe(`disk full${refused === undefined ? '' : ` (skipped: ${refused})`}`, ()
     90_000,
   );
 
+  // Mounting a small file system needs root; the title of the group says what was refused.
   it.skipIf(refused !== undefined)(
     'a server starts on a disk with less room than its reserve, and serves',
     async () => {

@@ -107,6 +107,7 @@ describe('events', () => {
   });
 });
 
+// Memory of the server is read from /proc.
 describe.skipIf(!hasProcessCounters)('stalled readers', () => {
   const READERS = 50;
   const APPEND_BYTES = 64 * 1024;

@@ -17,6 +17,7 @@ const { bavail, bsize } = statfsSync(tmpdir());
 const skip = bavail * bsize < NEEDED_BYTES ? `needs ${NEEDED_BYTES} bytes free` : undefined;
 
 describe(`a stream over 2 GiB${skip === undefined ? '' : ` (skipped: ${skip})`}`, () => {
+  // Needs room on the disk; the title of the group says how much is missing.
   it.skipIf(skip !== undefined)(
     'is appended to, read and recovered whole',
     async () => {

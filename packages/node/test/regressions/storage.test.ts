@@ -105,6 +105,7 @@ describe('many streams', () => {
   }, 120_000);
 });
 
+// Bytes read and written are counted by /proc.
 describe.skipIf(!hasProcessCounters)('work of a read', () => {
   it('a read of the last bytes reads no more from a long stream than from a short one', async () => {
     const READS = 50;
