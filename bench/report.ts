@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { TargetName } from './bench-target.ts';
 import { rounded, type Metrics } from './measure.ts';
+import type { ScenarioProfile, Share } from './server-profile.ts';
 import { GOALS, type Goal } from './targets.ts';
 
 export interface BenchResults {
@@ -12,8 +13,8 @@ export interface BenchResults {
   readonly rounds: Record<string, Partial<Record<TargetName, Metrics[]>>>;
   readonly failures: string[];
   readonly speedOfLight: Record<string, Metrics>;
-  /** Share of our processor time by where it was spent, while 64 connections append. */
-  profile?: { readonly place: string; readonly share: number }[];
+  /** Scenario → where our processor time went. */
+  readonly profiles: Record<string, ScenarioProfile>;
 }
 
 const PEERS = ['npm-file', 'npm-memory'] as const;
@@ -30,7 +31,7 @@ export function markdown(results: BenchResults): string {
     ...costTable(results),
     '',
     ...limitsTable(results),
-    ...(results.profile === undefined ? [] : ['', ...profileTable(results.profile)]),
+    ...profileTables(results.profiles),
     ...(results.failures.length === 0
       ? []
       : ['', 'Samples that failed:', '', ...results.failures.map((line) => `- ${line}`)]),
@@ -118,14 +119,15 @@ function limitsTable(results: BenchResults): string[] {
   ];
 }
 
-function profileTable(profile: NonNullable<BenchResults['profile']>): string[] {
-  return [
-    'Where our main thread spends its time while 64 connections append:',
+function profileTables(profiles: BenchResults['profiles']): string[] {
+  const list = (shares: readonly Share[]): string =>
+    shares.map(({ name, share }) => `${(share * 100).toFixed(1)} % ${name}`).join('; ');
+  return Object.entries(profiles).flatMap(([scenario, { places, functions }]) => [
     '',
-    '| place | share |',
-    '| --- | ---: |',
-    ...profile.map(({ place, share }) => `| ${place} | ${(share * 100).toFixed(1)} % |`),
-  ];
+    `Where the main thread of holdfast spends its time in \`${scenario}\`: ${list(places)}.`,
+    '',
+    `By function: ${list(functions.map(({ name, share }) => ({ name: `\`${name}\``, share })))}.`,
+  ]);
 }
 
 function show(value: number | undefined, unit: string): string {

@@ -1,24 +1,43 @@
-/** Where the processor time of our server goes while it takes appends. */
+/** Where the processor time of our server goes while it serves one scenario. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { APPEND_SCENARIOS } from './append-scenarios.ts';
 import { BenchTarget } from './bench-target.ts';
-import type { Scale } from './scenario.ts';
+import type { Scale, Scenario } from './scenario.ts';
+
+export interface ScenarioProfile {
+  /** Share of the busy time of the main thread, by where it was spent. */
+  readonly places: readonly Share[];
+  /** The functions that took most of it. */
+  readonly functions: readonly Share[];
+}
+
+export interface Share {
+  readonly name: string;
+  readonly share: number;
+}
 
 interface CpuProfile {
   readonly nodes: readonly {
     readonly id: number;
-    readonly callFrame: { readonly functionName: string; readonly url: string };
+    readonly callFrame: {
+      readonly functionName: string;
+      readonly url: string;
+      readonly lineNumber: number;
+    };
   }[];
   readonly samples: readonly number[];
   readonly timeDeltas: readonly number[];
 }
 
-export async function profileAppends(
+const FUNCTIONS_SHOWN = 12;
+const LEAST_SHARE = 0.01;
+
+export async function profileScenario(
+  scenario: Scenario,
   directory: string,
   scale: Scale,
   source: boolean,
-): Promise<{ place: string; share: number }[]> {
+): Promise<ScenarioProfile> {
   const folder = mkdtempSync(path.join(directory, 'profile-'));
   const target = new BenchTarget({
     name: 'holdfast',
@@ -28,35 +47,62 @@ export async function profileAppends(
   });
   try {
     await target.start();
-    await APPEND_SCENARIOS[0]?.run(target, scale);
+    await scenario.run(target, scale);
     await target.stop();
-    const files = readdirSync(folder).filter((name) => name.endsWith('.cpuprofile'));
-    const profiles = files.map(
-      (name) => JSON.parse(readFileSync(path.join(folder, name), 'utf8')) as CpuProfile,
-    );
-    // Workers write profiles too; the main thread is the one that served.
-    const main = profiles.toSorted((a, b) => b.samples.length - a.samples.length)[0];
-    return main === undefined ? [] : sharesOf(main);
+    const profiles = readdirSync(folder)
+      .filter((name) => name.endsWith('.cpuprofile'))
+      .map((name) => JSON.parse(readFileSync(path.join(folder, name), 'utf8')) as CpuProfile);
+    // Worker threads write profiles too; the main thread is the one that served.
+    const main = profiles.toSorted((a, b) => busyTime(b) - busyTime(a))[0];
+    if (main === undefined) throw new Error('the server wrote no profile');
+    return {
+      places: sharesOf(main, ({ callFrame }) => placeOf(callFrame)),
+      functions: sharesOf(main, ({ callFrame }) => {
+        const { functionName, url, lineNumber } = callFrame;
+        const file = /(?:packages|node:)[^?]*$/.exec(url)?.[0] ?? '';
+        const line = lineNumber < 0 ? '' : `:${lineNumber + 1}`;
+        return `${functionName === '' ? '(anonymous)' : functionName} ${file}${file && line}`.trim();
+      }).slice(0, FUNCTIONS_SHOWN),
+    };
   } finally {
     await target.stop('SIGKILL');
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function sharesOf(profile: CpuProfile): { place: string; share: number }[] {
-  const place = new Map(profile.nodes.map((node) => [node.id, placeOf(node.callFrame)]));
+function busyTime(profile: CpuProfile): number {
+  const idle = new Set(
+    profile.nodes.filter((node) => isIdle(node.callFrame.functionName)).map((node) => node.id),
+  );
+  return profile.samples.reduce(
+    (sum, id, index) => sum + (idle.has(id) ? 0 : (profile.timeDeltas[index] ?? 0)),
+    0,
+  );
+}
+
+function isIdle(functionName: string): boolean {
+  return functionName === '(idle)';
+}
+
+function sharesOf(
+  profile: CpuProfile,
+  nameOf: (node: CpuProfile['nodes'][number]) => string,
+): Share[] {
+  const names = new Map(
+    profile.nodes
+      .filter((node) => !isIdle(node.callFrame.functionName))
+      .map((node) => [node.id, nameOf(node)]),
+  );
   const spent = new Map<string, number>();
-  let busy = 0;
   profile.samples.forEach((id, index) => {
-    const where = place.get(id) ?? '?';
-    if (where === '(idle)') return;
-    const time = profile.timeDeltas[index] ?? 0;
-    busy += time;
-    spent.set(where, (spent.get(where) ?? 0) + time);
+    const name = names.get(id);
+    if (name === undefined) return;
+    spent.set(name, (spent.get(name) ?? 0) + (profile.timeDeltas[index] ?? 0));
   });
+  const busy = busyTime(profile);
   return [...spent]
-    .map(([where, time]) => ({ place: where, share: time / busy }))
-    .filter(({ share }) => share >= 0.01)
+    .map(([name, time]) => ({ name, share: Number((time / busy).toFixed(4)) }))
+    .filter(({ share }) => share >= LEAST_SHARE)
     .sort((a, b) => b.share - a.share);
 }
 
@@ -66,14 +112,13 @@ function placeOf(frame: { functionName: string; url: string }): string {
   if (own !== undefined) return `holdfast ${own}`;
   if (url.startsWith('node:')) {
     if (/http/.test(url)) return 'node:http';
-    if (/net|stream_base|stream/.test(url)) return 'node sockets and streams';
+    if (/net|stream/.test(url)) return 'node sockets and streams';
     if (/fs/.test(url)) return 'node:fs';
-    if (/timers|async_hooks|process|event/.test(url)) return 'node timers and events';
     return 'node, other';
   }
   if (url.includes('node_modules')) return 'dependencies';
   if (functionName === '(garbage collector)') return 'garbage collector';
-  if (functionName === '(idle)') return '(idle)';
-  if (functionName === 'writev' || functionName.startsWith('write')) return 'kernel: socket write';
-  return 'native code (kernel calls, parsers)';
+  if (/^write|^shutdown/.test(functionName)) return 'socket writes (kernel)';
+  if (functionName === '(program)') return 'native code outside of functions (parser, kernel)';
+  return 'native functions';
 }

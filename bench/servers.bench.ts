@@ -27,12 +27,13 @@ import { medians, rounded, type Metrics } from './measure.ts';
 import { READ_SCENARIOS } from './read-scenarios.ts';
 import { markdown, writeInto, type BenchResults } from './report.ts';
 import { FULL, QUICK, type Scale, type Scenario } from './scenario.ts';
-import { profileAppends } from './server-profile.ts';
+import { profileScenario } from './server-profile.ts';
 import { bareBatchedCommits, bareHttp } from './speed-of-light.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const NAMES: readonly TargetName[] = ['holdfast', 'npm-file', 'npm-memory'];
 const APPEND_BYTES = 100;
+const PROFILED = ['append-1-stream-c64', 'json-batches', 'catch-up-1-reader', 'sse-few', 'mixed'];
 
 const { values: flags } = parseArgs({
   options: {
@@ -74,14 +75,13 @@ async function run(): Promise<void> {
     rounds: {},
     failures: [],
     speedOfLight: {},
+    profiles: {},
   };
   try {
     await limits(results, directory, scale);
     await compare(results, directory, scale);
     if (!flags['no-cold']) await compareStarts(results, directory, scale);
-    if (!flags['no-profile']) {
-      results.profile = await profileAppends(directory, scale, flags.source);
-    }
+    if (!flags['no-profile']) await profile(results, directory, scale);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
@@ -167,6 +167,14 @@ async function compareStarts(
       await target.stop('SIGKILL');
       target.removeDirectory();
     }
+  }
+}
+
+async function profile(results: BenchResults, directory: string, scale: Scale): Promise<void> {
+  for (const scenario of [...APPEND_SCENARIOS, ...READ_SCENARIOS]) {
+    if (!PROFILED.includes(scenario.id) || results.scenarios[scenario.id] === undefined) continue;
+    const measured = await profileScenario(scenario, directory, scale, flags.source);
+    results.profiles[scenario.id] = measured;
   }
 }
 
