@@ -47,6 +47,11 @@ export class BenchTarget {
     mkdirSync(options.directory, { recursive: true });
   }
 
+  /** The same kind of server on a directory of its own. */
+  another(): BenchTarget {
+    return new BenchTarget({ ...this.#options, directory: `${this.#options.directory}-other` });
+  }
+
   get pid(): number {
     const pid = this.#child?.pid;
     if (pid === undefined) throw new Error(`${this.name} does not run`);

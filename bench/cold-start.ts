@@ -5,8 +5,8 @@ import { requestBytes } from './load-connection.ts';
 import { median, residentMiB, type Metrics } from './measure.ts';
 import type { Scale } from './scenario.ts';
 
-/** Fewer than a hundred streams at a time: the npm server loses appends beyond that. */
-const FILL_CONNECTIONS = 8;
+/** One at a time: the npm server loses appends of many streams that come together. */
+const FILL_CONNECTIONS = 1;
 
 export async function coldStart(
   targets: readonly BenchTarget[],

@@ -223,5 +223,5 @@ export const READ_SCENARIOS: readonly Scenario[] = [
   { id: 'long-poll', run: longPoll },
   { id: 'sse-few', run: (target, scale) => fanOut(target, scale, scale.fewSubscribers) },
   { id: 'sse-many', run: (target, scale) => fanOut(target, scale, scale.manySubscribers) },
-  { id: 'stalled-readers', run: stalledReaders },
+  { id: 'stalled-readers', run: stalledReaders, fresh: true },
 ];

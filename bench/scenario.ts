@@ -1,5 +1,5 @@
 /** What a scenario is, and how big it is in a full and in a quick run. */
-import type { BenchTarget, TargetName } from './bench-target.ts';
+import type { BenchTarget } from './bench-target.ts';
 import type { Metrics } from './measure.ts';
 
 export interface Scale {
@@ -57,8 +57,8 @@ export const QUICK: Scale = {
 export interface Scenario {
   readonly id: string;
   readonly run: (target: BenchTarget, scale: Scale) => Promise<Metrics>;
-  /** Targets that it makes no sense for. */
-  readonly without?: readonly TargetName[];
+  /** On servers that have done nothing else before: for what memory costs. */
+  readonly fresh?: boolean;
 }
 
 let streams = 0;

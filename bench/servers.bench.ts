@@ -23,7 +23,7 @@ import { parseArgs } from 'node:util';
 import { APPEND_SCENARIOS } from './append-scenarios.ts';
 import { BenchTarget, type TargetName } from './bench-target.ts';
 import { coldStart } from './cold-start.ts';
-import { medians, rounded, type Metrics } from './measure.ts';
+import { medians, residentMiB, rounded, type Metrics } from './measure.ts';
 import { READ_SCENARIOS } from './read-scenarios.ts';
 import { markdown, writeInto, type BenchResults } from './report.ts';
 import { FULL, QUICK, type Scale, type Scenario } from './scenario.ts';
@@ -130,9 +130,8 @@ async function sample(
   const rounds: Partial<Record<TargetName, Metrics[]>> = {};
   for (let round = 0; round < scale.rounds; round++) {
     for (const target of round % 2 === 0 ? targets : targets.toReversed()) {
-      if (scenario.without?.includes(target.name) === true) continue;
       try {
-        const metrics = roundedMetrics(await scenario.run(target, scale));
+        const metrics = roundedMetrics(await measured(scenario, target, scale));
         (rounds[target.name] ??= []).push(metrics);
         tell(`${scenario.id} #${round + 1} ${target.name}`, metrics);
       } catch (error) {
@@ -145,6 +144,21 @@ async function sample(
   results.scenarios[scenario.id] = Object.fromEntries(
     Object.entries(rounds).map(([name, metrics]) => [name, roundedMetrics(medians(metrics))]),
   );
+}
+
+async function measured(scenario: Scenario, target: BenchTarget, scale: Scale): Promise<Metrics> {
+  if (scenario.fresh !== true) {
+    const metrics = await scenario.run(target, scale);
+    return { ...metrics, rssMiB: residentMiB(target.pid) };
+  }
+  const fresh = target.another();
+  try {
+    await fresh.start();
+    return await scenario.run(fresh, scale);
+  } finally {
+    await fresh.stop();
+    fresh.removeDirectory();
+  }
 }
 
 async function compareStarts(
