@@ -69,6 +69,7 @@ export const ERROR_CODES = {
 
   // unavailable
   COMMIT_QUEUE_FULL: 'unavailable',
+  BODY_MEMORY_FULL: 'unavailable',
   STORAGE_UNAVAILABLE: 'unavailable',
   NODE_FAILED: 'unavailable',
   DRAINING: 'unavailable',

@@ -174,6 +174,10 @@ describe('streams', () => {
 });
 
 describe('HTTP', () => {
+  it('several of the largest bodies can be on their way at once, with the room they grow into', () => {
+    expect(L.maxCollectedBodyBytes).toBeGreaterThanOrEqual(8 * L.maxBodyBytes);
+  });
+
   it('the longest path fits the request line with every byte percent-encoded', () => {
     expect(3 * L.maxPathBytes + 1024).toBeLessThanOrEqual(L.maxUrlBytes);
   });

@@ -127,6 +127,8 @@ export const LIMITS = {
   // -- HTTP --------------------------------------------------------------------------------
   /** Request body. Beyond: `BODY_TOO_LARGE` (413). */
   maxBodyBytes: (16 * MIB) as number,
+  /** Request bodies that are not whole yet, over all connections. Beyond: `BODY_MEMORY_FULL` (503). */
+  maxCollectedBodyBytes: (256 * MIB) as number,
   /** Request line. Beyond: `URL_TOO_LONG` (414). */
   maxUrlBytes: (8 * KIB) as number,
   /** All request headers. Beyond: 431. */

@@ -14,8 +14,7 @@ export function describeProblem(error: unknown): Problem {
   const known = isHoldfastError(error)
     ? error
     : new HoldfastError('INTERNAL_ERROR', 'the request failed', { cause: error });
-  // The protocol's map, but for what only a listener has: a request that came too slowly.
-  const status = known.code === 'REQUEST_TIMEOUT' ? 408 : statusOf(known);
+  const status = statusOf(known);
   // What broke inside is for the log; the caller gets the code.
   const hidden = known.kind === 'internal' || known.kind === 'corrupt';
   const body = {
@@ -28,7 +27,7 @@ export function describeProblem(error: unknown): Problem {
   return {
     status,
     body: Buffer.from(JSON.stringify(body)),
-    retryAfter: status === 503 ? String(LIMITS.retryAfterSeconds) : undefined,
+    retryAfter: status === 503 || status === 507 ? String(LIMITS.retryAfterSeconds) : undefined,
   };
 }
 

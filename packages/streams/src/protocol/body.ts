@@ -1,52 +1,101 @@
 /**
- * Collects a request body, bounded. A body is usually one chunk, which is passed on as it is.
+ * Collects a request body, bounded by itself and together with all others. A body is usually one
+ * chunk, which is passed on as it is; more chunks are copied into one buffer, because a client
+ * that sends a byte at a time would make each of them an object a hundred times its size.
  * An upload that breaks off never reaches `done`: nothing of it is stored.
  */
-import type { IncomingMessage } from 'node:http';
 import { HoldfastError } from '@holdfast/core';
+import type { BodyBudget } from './body-budget.ts';
 import type { Exchange } from './exchange.ts';
 
 const EMPTY = Buffer.alloc(0);
 
+/** Capacity once a second chunk has come. */
+const FIRST_CAPACITY_BYTES = 16 * 1024;
+
 /** What `done` throws becomes the answer. */
 export function collectBody(exchange: Exchange, done: (body: Buffer) => void): void {
   const { request, fields } = exchange;
-  const { maxBodyBytes } = exchange.context.settings;
+  const { bodies, settings } = exchange.context;
   if (fields.contentLength === '0') {
     done(EMPTY);
     return;
   }
   // Checked before a byte is read. The parser has made sure that it is digits.
-  if (fields.contentLength !== undefined && Number(fields.contentLength) > maxBodyBytes) {
-    throw tooLarge(maxBodyBytes);
-  }
-  let first: Buffer | undefined;
-  let all: Buffer[] | undefined;
-  let size = 0;
+  const announced = fields.contentLength === undefined ? NaN : Number(fields.contentLength);
+  if (announced > settings.maxBodyBytes) throw tooLarge(settings.maxBodyBytes);
+  const body = new GrowingBody(bodies, settings.maxBodyBytes, announced);
   let refused = false;
   request.on('data', (chunk: Buffer) => {
     if (refused) return;
-    size += chunk.length;
-    if (size > maxBodyBytes) {
+    try {
+      body.add(chunk);
+    } catch (error) {
       refused = true;
-      stopReading(request);
-      exchange.fail(tooLarge(maxBodyBytes));
-    } else if (first === undefined) first = chunk;
-    else if (all === undefined) all = [first, chunk];
-    else all.push(chunk);
+      body.release();
+      request.pause();
+      exchange.fail(error);
+    }
   });
   request.on('end', () => {
     if (refused) return;
     try {
-      done(all === undefined ? (first ?? EMPTY) : Buffer.concat(all, size));
+      done(body.bytes);
     } catch (error) {
       exchange.fail(error);
+    } finally {
+      body.release(); // what is to be written is counted by whoever queues it
     }
   });
+  request.on('close', () => body.release());
 }
 
-function stopReading(request: IncomingMessage): void {
-  request.pause();
+/** Invariant: `#buffer` is counted in the budget from its making until `release`. */
+class GrowingBody {
+  readonly #budget: BodyBudget;
+  readonly #maxBytes: number;
+  readonly #maxCapacity: number;
+  #buffer: Buffer = EMPTY;
+  #size = 0;
+
+  constructor(budget: BodyBudget, maxBytes: number, announced: number) {
+    this.#budget = budget;
+    this.#maxBytes = maxBytes;
+    this.#maxCapacity = Number.isSafeInteger(announced) ? announced : maxBytes;
+  }
+
+  get bytes(): Buffer {
+    return this.#size === this.#buffer.length ? this.#buffer : this.#buffer.subarray(0, this.#size);
+  }
+
+  /** Throws `BODY_TOO_LARGE` or `BODY_MEMORY_FULL`. */
+  add(chunk: Buffer): void {
+    const size = this.#size + chunk.length;
+    if (size > this.#maxBytes) throw tooLarge(this.#maxBytes);
+    if (this.#size === 0) {
+      this.#budget.take(chunk.length);
+      this.#buffer = chunk;
+    } else {
+      if (size > this.#buffer.length) this.#grow(size);
+      chunk.copy(this.#buffer, this.#size);
+    }
+    this.#size = size;
+  }
+
+  release(): void {
+    this.#budget.give(this.#buffer.length);
+    this.#buffer = EMPTY;
+    this.#size = 0;
+  }
+
+  #grow(needed: number): void {
+    const doubled = Math.max(2 * this.#buffer.length, FIRST_CAPACITY_BYTES);
+    const capacity = Math.max(needed, Math.min(doubled, this.#maxCapacity));
+    this.#budget.take(capacity - this.#buffer.length);
+    const grown = Buffer.allocUnsafeSlow(capacity);
+    this.#buffer.copy(grown, 0, 0, this.#size);
+    this.#buffer = grown;
+  }
 }
 
 function tooLarge(limit: number): HoldfastError {

@@ -31,6 +31,9 @@ describe('status of an error', () => {
     ['TOO_MANY_READERS', 503],
     ['DISK_FULL', 507],
     ['COMMIT_QUEUE_FULL', 503],
+    ['BODY_MEMORY_FULL', 503],
+    ['REQUEST_TIMEOUT', 408],
+    ['QUOTA_EXCEEDED', 413],
     ['CHECKSUM_MISMATCH', 500],
     ['INTERNAL_ERROR', 500],
   ] as const)('%s is %i', (code, status) => {

@@ -19,6 +19,7 @@ const BY_KIND = {
 
 const BY_CODE: Partial<Record<ErrorCode, number>> = {
   METHOD_NOT_ALLOWED: 405,
+  REQUEST_TIMEOUT: 408,
   STREAM_GONE: 410,
   OFFSET_TRIMMED: 410,
   URL_TOO_LONG: 414,

@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock, Logger } from '@holdfast/core';
 import type { StreamStore } from '../stream-store.ts';
+import type { BodyBudget } from './body-budget.ts';
 import type { CrossOriginPolicy } from './cross-origin-policy.ts';
 import type { CursorSource } from './cursor.ts';
 import type { LiveReaders } from './live-readers.ts';
@@ -19,6 +20,7 @@ export interface ProtocolContext {
   readonly crossOrigin: CrossOriginPolicy;
   readonly cursors: CursorSource;
   readonly live: LiveReaders;
+  readonly bodies: BodyBudget;
 }
 
 export class Exchange {

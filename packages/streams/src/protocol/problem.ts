@@ -3,7 +3,13 @@
  * with the errors that have them; of a fault of ours the client learns only that it happened.
  */
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
-import { HoldfastError, isHoldfastError, LIMITS, type ErrorKind } from '@holdfast/core';
+import {
+  HoldfastError,
+  isHoldfastError,
+  LIMITS,
+  type ErrorCode,
+  type ErrorKind,
+} from '@holdfast/core';
 import { formatPosition } from '../position.ts';
 import { statusOf } from './error-status.ts';
 import type { ProtocolContext } from './exchange.ts';
@@ -19,6 +25,13 @@ const PUBLIC_TEXT: Partial<Record<ErrorKind, string>> = {
   closed: 'the server is shutting down',
   internal: 'an internal error occurred',
 };
+
+/** What is still being sent then is not worth reading. */
+const UNREAD: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'BODY_TOO_LARGE',
+  'BODY_MEMORY_FULL',
+  'URL_TOO_LONG',
+]);
 
 export function sendProblem(
   context: ProtocolContext,
@@ -114,10 +127,8 @@ function pushStatusHeaders(headers: string[], error: HoldfastError, status: numb
     headers.push('Allow', ALLOWED_METHODS);
   } else if (status === 415) {
     headers.push('Accept-Encoding', 'identity');
-  } else if (error.code === 'BODY_TOO_LARGE' || status === 414) {
-    // What is still being sent is not worth reading.
-    headers.push('Connection', 'close');
   }
+  if (UNREAD.has(error.code)) headers.push('Connection', 'close');
 }
 
 /** Also of requests whose headers could not be parsed. */

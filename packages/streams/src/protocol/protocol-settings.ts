@@ -11,6 +11,8 @@ export interface StreamProtocolSettings {
   readonly maxChunkBytes: number;
   /** Largest request body. */
   readonly maxBodyBytes: number;
+  /** Bytes of all request bodies that are not whole yet. */
+  readonly maxCollectedBodyBytes: number;
   /** Age at which an SSE connection is ended, for caches to collapse. */
   readonly sseRotateMs: number;
   /** Pause between two comment lines on an SSE connection. */
@@ -29,6 +31,7 @@ export const DEFAULT_PROTOCOL_SETTINGS: StreamProtocolSettings = {
   longPollTimeoutMs: LIMITS.longPollTimeoutMs,
   maxChunkBytes: LIMITS.maxChunkBytes,
   maxBodyBytes: LIMITS.maxBodyBytes,
+  maxCollectedBodyBytes: LIMITS.maxCollectedBodyBytes,
   sseRotateMs: LIMITS.sseRotateMs,
   sseHeartbeatMs: LIMITS.sseHeartbeatMs,
   maxSseBufferedBytes: LIMITS.maxSseBufferedBytes,

@@ -9,6 +9,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { HoldfastError, type Clock, type Logger, type Random } from '@holdfast/core';
 import type { StreamStore } from '../stream-store.ts';
+import { BodyBudget } from './body-budget.ts';
 import { CrossOriginPolicy } from './cross-origin-policy.ts';
 import { CursorSource } from './cursor.ts';
 import { deleteStream } from './delete-stream.ts';
@@ -36,6 +37,8 @@ export interface StreamProtocolComponents {
 export interface StreamProtocolStats {
   readonly requests: number;
   readonly liveReaders: number;
+  /** Bytes of request bodies that are not whole yet. */
+  readonly collectedBodyBytes: number;
   readonly longPollWakes: number;
   readonly sse: SseCounters;
 }
@@ -65,6 +68,7 @@ export function createStreamProtocol(
     crossOrigin: new CrossOriginPolicy(whole.cors),
     cursors: new CursorSource(components.clock, components.random),
     live: new LiveReaders(whole.maxLiveReaders),
+    bodies: new BodyBudget(whole.maxCollectedBodyBytes),
   });
 }
 
@@ -88,6 +92,7 @@ class HttpStreamProtocol implements StreamProtocol {
     return {
       requests: this.#requests,
       liveReaders: this.#context.live.count,
+      collectedBodyBytes: this.#context.bodies.taken,
       longPollWakes: this.#longPolls.wakes,
       sse: this.#sse.counters,
     };
