@@ -6,13 +6,17 @@ import { HoldfastError, LIMITS } from '@holdfast/core';
 import {
   formatPosition,
   parsePosition,
-  parseStreamPath,
-  type CreateRequest,
   type Position,
   type ProducerTag,
   type StreamInfo,
   type StreamStore,
 } from '@holdfast/streams';
+import {
+  checkedProducer,
+  checkedStreamSeq,
+  checkedSubOffset,
+  createRequest,
+} from './embedded-input.ts';
 import { encodeMessages } from './embedded-messages.ts';
 import type { HoldProcess } from './node-keep-alive.ts';
 import { listPage, type StreamPage } from './stream-list-route.ts';
@@ -171,8 +175,8 @@ export class StreamHandle<Message = unknown> {
       path: this.path,
       contentType: this.contentType,
       ...(encoded.bytes.length === 0 ? {} : { messages: () => encoded }),
-      ...(options.producer === undefined ? {} : { producer: options.producer }),
-      ...(options.seq === undefined ? {} : { streamSeq: options.seq }),
+      ...(options.producer === undefined ? {} : { producer: checkedProducer(options.producer) }),
+      ...(options.seq === undefined ? {} : { streamSeq: checkedStreamSeq(options.seq) }),
       close: options.close ?? false,
     });
     return {
@@ -217,7 +221,7 @@ export class StreamHandle<Message = unknown> {
       ...createRequest(path, options),
       fork: {
         source: this.path,
-        subOffset: options.subOffset ?? 0,
+        subOffset: checkedSubOffset(options.subOffset ?? 0),
         ...(at === undefined ? {} : { at }),
       },
     });
@@ -227,26 +231,6 @@ export class StreamHandle<Message = unknown> {
   info(): StreamSummary {
     return summaryOf(this.#store.stat(this.path));
   }
-}
-
-function createRequest(path: string, options: OpenStreamOptions): CreateRequest {
-  const contentType = options.type ?? options.contentType;
-  const { ttlSeconds, expiresAt } = options;
-  return {
-    path: checkedPath(path),
-    closed: false,
-    ...(contentType === undefined ? {} : { contentType }),
-    ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
-    ...(expiresAt === undefined
-      ? {}
-      : { expiresAtMs: expiresAt.getTime(), expiresAtText: expiresAt.toISOString() }),
-  };
-}
-
-/** A path that HTTP clients could not name would be a stream they cannot reach. */
-function checkedPath(path: string): string {
-  const target = `/${path.split('/').map(encodeURIComponent).join('/')}`;
-  return parseStreamPath(target, target.length, '/');
 }
 
 function fits(info: StreamInfo, options: OpenStreamOptions): boolean {

@@ -39,6 +39,26 @@ describe('bridgeFetch', () => {
     expect(seen['raw']).toEqual(expect.arrayContaining(['content-type', 'text/plain', 'host']));
   });
 
+  it('throws for a header that cannot be one, and a handler may answer otherwise', async () => {
+    const response = await ask((_, res) => {
+      expect(() => res.writeHead(200, ['A', 'b', 'C', 'd\r\ne: f'])).toThrow(TypeError);
+      res.writeHead(500, { 'Content-Length': '0' }).end();
+    });
+    expect([response.status, [...response.headers]]).toEqual([500, [['content-length', '0']]]);
+  });
+
+  it('tells the handler whether the client came by TLS', async () => {
+    for (const scheme of ['http', 'https']) {
+      const answer = await bridgeFetch(
+        (request, res) => {
+          res.end(String((request.socket as { encrypted?: boolean }).encrypted === true));
+        },
+        new Request(`${scheme}://node.test/x`),
+      );
+      expect(await answer.text()).toBe(String(scheme === 'https'));
+    }
+  });
+
   it('answers HEAD and 204 without a body', async () => {
     const head = await ask((_, res) => void res.writeHead(200, { A: '1' }).end('hidden'), '/x', {
       method: 'HEAD',

@@ -8,7 +8,13 @@
  *     when the response is destroyed before that.
  * I2. `close` is emitted exactly once per response, whatever ended it, as on a real one.
  */
-import { IncomingMessage, type OutgoingHttpHeader, type ServerResponse } from 'node:http';
+import {
+  IncomingMessage,
+  validateHeaderName,
+  validateHeaderValue,
+  type OutgoingHttpHeader,
+  type ServerResponse,
+} from 'node:http';
 import { Socket } from 'node:net';
 import { Readable, Writable } from 'node:stream';
 import { HoldfastError } from '@holdfast/core';
@@ -49,6 +55,8 @@ class BridgedRequest extends IncomingMessage {
   constructor(request: Request) {
     super(new Socket()); // never connected: only there because the type wants one
     const url = new URL(request.url);
+    // The one thing handlers ask of a socket: whether the client came by TLS.
+    if (url.protocol === 'https:') Object.assign(this.socket, { encrypted: true });
     this.method = request.method;
     this.url = url.pathname + url.search;
     this.httpVersion = '1.1';
@@ -137,7 +145,9 @@ class BridgedResponse extends Writable {
     return this.#ended;
   }
 
+  /** Throws, as a real response does, for what cannot be a header. */
   setHeader(name: string, value: OutgoingHttpHeader): this {
+    validateHeader(name, value);
     this.#headers.set(name.toLowerCase(), { name, value });
     return this;
   }
@@ -179,8 +189,10 @@ class BridgedResponse extends Writable {
       ? undefined
       : reasonOrHeaders,
   ): this {
+    const entries = headerEntries(headers);
+    for (const [name, value] of entries) validateHeader(name, value);
     this.statusCode = status;
-    for (const [name, value] of headerEntries(headers)) this.setHeader(name, value);
+    for (const [name, value] of entries) this.setHeader(name, value);
     this.#sendHead();
     return this;
   }
@@ -255,6 +267,11 @@ class BridgedResponse extends Writable {
       { highWaterMark: BODY_HIGH_WATER_BYTES, size: (chunk) => chunk?.byteLength ?? 0 },
     );
   }
+}
+
+function validateHeader(name: string, value: OutgoingHttpHeader): void {
+  validateHeaderName(name);
+  for (const one of Array.isArray(value) ? value : [value]) validateHeaderValue(name, String(one));
 }
 
 type HeaderInput = Readonly<Record<string, OutgoingHttpHeader | undefined>> | OutgoingHttpHeader[];

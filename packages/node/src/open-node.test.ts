@@ -68,6 +68,40 @@ describe('node.streams', () => {
     await expect(node.streams.open('__ds/x')).rejects.toMatchObject({ code: 'ROUTE_NOT_FOUND' });
   });
 
+  it.each([
+    ['a type with a line break', { type: 'text/plain\r\nX: y' }, 'INVALID_HEADER'],
+    ['a type that is none', { contentType: '' }, 'INVALID_HEADER'],
+    ['half a second', { ttlSeconds: 0.5 }, 'INVALID_TTL'],
+    ['negative seconds', { ttlSeconds: -1 }, 'INVALID_TTL'],
+    ['no date', { expiresAt: new Date(Number.NaN) }, 'INVALID_TTL'],
+  ])('refuses %s as HTTP does', async (_, options, code) => {
+    const node = await openNode({ memory: true });
+    await expect(node.streams.open('a', options)).rejects.toMatchObject({ code });
+    expect(node.streams.count()).toBe(0);
+    await node.close();
+  });
+
+  it('refuses writers and forks that HTTP could not have', async () => {
+    const node = await openNode({ memory: true });
+    const stream = await node.streams.open('a');
+    const refused = async (work: Promise<unknown>, code: string): Promise<void> => {
+      await expect(work).rejects.toMatchObject({ code });
+    };
+    for (const producer of [
+      { id: '', epoch: 0, seq: 0 },
+      { id: 'p', epoch: -1, seq: 0 },
+      { id: 'p', epoch: 0, seq: 0.5 },
+    ]) {
+      await refused(stream.append('x', { producer }), 'INVALID_PRODUCER');
+    }
+    await refused(stream.append('x', { seq: '' }), 'INVALID_HEADER');
+    const at = stream.info().nextOffset;
+    await refused(stream.fork('b', { at, subOffset: -1 }), 'INVALID_HEADER');
+    await refused(node.streams.open('\ud800'), 'INVALID_PATH');
+    expect(stream.info().nextOffset).toBe(at);
+    await node.close();
+  });
+
   it('reads live: what is there, what comes, and the end', async () => {
     const node = await open();
     const stream = await node.streams.open<number>('n', { type: 'application/json' });
