@@ -25,6 +25,12 @@ export interface StoredSubRecord {
 }
 
 export function encodeTransaction(records: readonly SubRecord[]): Uint8Array[] {
+  if (records.length > LIMITS.maxTransactionOperations) {
+    throw new HoldfastError(
+      'RECORD_TOO_LARGE',
+      `too many operations in one commit count=${records.length} limit=${LIMITS.maxTransactionOperations}`,
+    );
+  }
   const parts: Uint8Array[] = [new ByteWriter(8).varint(records.length).finish()];
   for (const record of records) {
     let length = 0;
