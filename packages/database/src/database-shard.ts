@@ -6,8 +6,8 @@
  * 1. A row is found in the first of memtable, frozen memtable, tables (newest first) that has
  *    its key; a tombstone there ends the search.
  * 2. At most one frozen memtable exists: the next checkpoint waits for the last one.
- * 3. `tables` is replaced, never changed in place: a scan keeps the list it started with, and
- *    retains its tables until it ends.
+ * 3. `tables` is replaced, never changed in place: a read keeps the list it started with, and
+ *    retains all its tables until it ends.
  */
 import { assert, HoldfastError, LIMITS, type ShardId } from '@holdfast/core';
 import {
@@ -47,16 +47,17 @@ export class DatabaseShard implements CollectingShard {
   async get(key: Buffer): Promise<Buffer | undefined> {
     const recent = this.recentRow(key);
     if (recent !== undefined) return recent.value;
-    for (const table of this.#tables) {
-      table.retain();
-      try {
+    const tables = this.#tables;
+    for (const table of tables) table.retain(); // I3: a merge may end while one is read
+    try {
+      for (const table of tables) {
         const row = await table.get(key);
         if (row !== undefined) return row.value;
-      } finally {
-        table.release();
       }
+      return undefined;
+    } finally {
+      for (const table of tables) table.release();
     }
-    return undefined;
   }
 
   /** The row or tombstone in memory that no table on disk has yet. */

@@ -21,13 +21,12 @@ export async function verifyState(state: {
     problems.push(problem);
   };
   for (const shard of state.shards) {
-    for (const table of shard.tables) {
-      table.retain();
-      try {
-        await table.verify(report);
-      } finally {
-        table.release();
-      }
+    const { tables } = shard;
+    for (const table of tables) table.retain(); // a merge may replace them meanwhile
+    try {
+      for (const table of tables) await table.verify(report);
+    } finally {
+      for (const table of tables) table.release();
     }
   }
   for (const { fileId } of state.manifest.current.extentFiles) {
