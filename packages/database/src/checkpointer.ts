@@ -9,10 +9,14 @@
  *    durable before memory is given up, files are deleted or the log is cut.
  * 3. A full disk leaves everything as it was, to be tried again: the frozen rows and extents
  *    stay readable from memory, the log keeps its segments. Any other failure is final.
- * 4. Nothing but `collect` and `ExtentRewriter` changes rows that own extents, and both run
+ * 4. Nothing but `collect` and `rewriteExtents` changes rows that own extents, and both run
  *    here, one at a time.
+ * 5. New files are open before the manifest names them: what follows its commit cannot fail,
+ *    so a cut is written again only while no manifest names its files. Its file ids are given
+ *    out once, and a second attempt replaces the files of the first.
  */
 import {
+  assert,
   type BlockCodec,
   cut,
   type FileId,
@@ -24,13 +28,12 @@ import {
 import type { LogFloor } from '@holdfast/log';
 import {
   type BlockCache,
-  type ExtentFileInfo,
+  type ExtentFile,
   type ExtentFileWriter,
   type Manifest,
   type Memtable,
   Table,
   tableFileName,
-  type TableInfo,
   writeTable,
 } from '@holdfast/tables';
 import type { DatabaseShard } from './database-shard.ts';
@@ -53,17 +56,33 @@ export interface CheckpointerState {
   readonly manifest: ManifestKeeper;
   readonly registry: EngineRegistry;
   readonly floor: LogFloor;
-  /** LSN up to which effects are visible; read within the collecting turn. */
+  /**
+   * LSN up to which effects are visible; read within the collecting turn. Throws once the
+   * database failed: memory may then hold what no record says.
+   */
   readonly appliedLsn: () => Lsn;
 }
 
 /** A collected cut on its way to disk; kept until it is there. */
 interface Cut {
   readonly lsn: Lsn;
-  readonly shards: readonly { readonly shard: DatabaseShard; readonly rows: Memtable }[];
+  readonly shards: readonly CutShard[];
   readonly writers: ReadonlyMap<ShardId, ExtentFileWriter>;
   readonly freed: ReadonlyMap<number, number>;
   readonly rewrite: Rewrite | undefined;
+}
+
+interface CutShard {
+  readonly shard: DatabaseShard;
+  readonly rows: Memtable;
+  /** Of its table. */
+  readonly fileId: FileId;
+}
+
+/** The files of a cut, synced and open, before the manifest names them. */
+interface NewFiles {
+  readonly tables: ReadonlyMap<ShardId, Table>;
+  readonly extentFiles: readonly ExtentFile[];
 }
 
 export interface CheckpointOptions {
@@ -76,6 +95,8 @@ export interface CheckpointOptions {
 export class Checkpointer {
   readonly #components: CheckpointerComponents;
   readonly #state: CheckpointerState;
+  /** Extent files that no rewrite reads again in this life: damage was found in them. */
+  readonly #damaged = new Set<number>();
   #pending: Cut | undefined;
   #running: Promise<void> = Promise.resolve();
 
@@ -93,7 +114,7 @@ export class Checkpointer {
 
   async #run(options: CheckpointOptions): Promise<void> {
     if (this.#pending !== undefined) await this.#write(this.#pending, false);
-    const rewrite = await rewriteExtents(this.#components, this.#state);
+    const rewrite = await rewriteExtents(this.#components, this.#state, this.#damaged);
     if (rewrite === undefined && options.clean !== true && this.#nothingNew(options)) return;
     await cut('database.beforeCollect');
     this.#pending = this.#collect(options, rewrite);
@@ -116,80 +137,86 @@ export class Checkpointer {
     }
     if (rewrite !== undefined) moveOwners(rewrite, this.#state);
     const changed = shards.filter((shard) => shard.dirty || collected.includes(shard));
-    const frozen = changed.map((shard) => ({ shard, rows: shard.freeze() }));
+    const frozen = changed.map((shard) => ({
+      shard,
+      rows: shard.freeze(),
+      fileId: this.#state.manifest.claimFileId(),
+    }));
     return { lsn, shards: frozen, rewrite, ...extents.endCollect() };
   }
 
   async #write(collected: Cut, clean: boolean): Promise<void> {
-    const extentFiles = await this.#writeExtents(collected);
-    const tables = await this.#writeTables(collected);
-    await cut('database.filesWritten');
-    await this.#components.fileSystem.syncDirectory(this.#state.dir);
+    const files = await this.#writeFiles(collected);
     const dropped: number[] = [];
-    await this.#state.manifest.edit((current) => {
-      dropped.length = 0;
-      return nextManifest(current, collected, tables, extentFiles, clean, dropped);
-    });
+    try {
+      await cut('database.filesWritten');
+      await this.#components.fileSystem.syncDirectory(this.#state.dir);
+      await this.#state.manifest.edit((current) => {
+        dropped.length = 0;
+        return nextManifest(current, collected, files, clean, dropped);
+      });
+    } catch (error) {
+      await giveBack(files);
+      throw error;
+    }
     await cut('database.manifestCommitted');
-    await this.#adopt(collected, tables, extentFiles, dropped);
+    this.#adopt(collected, files);
     this.#pending = undefined;
     this.#state.floor.raise(collected.lsn);
+    for (const fileId of dropped) await this.#drop(fileId);
   }
 
-  async #writeExtents(collected: Cut): Promise<Map<number, ExtentFileInfo & { shard: number }>> {
-    const files = new Map<number, ExtentFileInfo & { shard: number }>();
-    for (const [shard, writer] of collected.writers) {
-      const info = await this.#state.extents.writeFile(writer, writer.fileId);
-      files.set(info.fileId, { ...info, shard });
+  /** I5. A rejection leaves no file open. */
+  async #writeFiles(collected: Cut): Promise<NewFiles> {
+    const files = { tables: new Map<ShardId, Table>(), extentFiles: [] as ExtentFile[] };
+    const { extents } = this.#state;
+    try {
+      for (const writer of collected.writers.values()) {
+        files.extentFiles.push(await extents.openFile(await extents.writeFile(writer)));
+      }
+      if (collected.rewrite !== undefined) {
+        files.extentFiles.push(await extents.openFile(collected.rewrite.info));
+      }
+      for (const changed of collected.shards) {
+        const table = await this.#writeTable(changed, collected.lsn);
+        if (table !== undefined) files.tables.set(changed.shard.id, table);
+      }
+      return files;
+    } catch (error) {
+      await giveBack(files);
+      throw error;
     }
-    if (collected.rewrite !== undefined) {
-      const { info, shard } = collected.rewrite;
-      files.set(info.fileId, { ...info, shard });
-    }
-    return files;
   }
 
-  async #writeTables(collected: Cut): Promise<Map<ShardId, TableInfo>> {
-    const written = new Map<ShardId, TableInfo>();
-    for (const { shard, rows } of collected.shards) {
-      const fileId = this.#state.manifest.claimFileId();
-      const firstLsn = (this.#state.manifest.current.shards[shard.id]?.appliedLsn ?? 0) + 1;
-      const info = await writeTable(
-        this.#components,
-        {
-          path: this.#tablePath(fileId),
-          fileId,
-          firstLsn: Math.min(firstLsn, collected.lsn) as Lsn,
-          lastLsn: collected.lsn,
-        },
-        rows.scan({}),
-      );
-      if (info !== undefined) written.set(shard.id, info);
-    }
-    return written;
+  async #writeTable({ shard, rows, fileId }: CutShard, lsn: Lsn): Promise<Table | undefined> {
+    const firstLsn = (this.#state.manifest.current.shards[shard.id]?.appliedLsn ?? 0) + 1;
+    const path = this.#tablePath(fileId);
+    const info = await writeTable(
+      this.#components,
+      { path, fileId, firstLsn: Math.min(firstLsn, lsn) as Lsn, lastLsn: lsn },
+      rows.scan({}),
+    );
+    return info === undefined ? undefined : Table.open(this.#components, path, info);
   }
 
-  async #adopt(
-    collected: Cut,
-    tables: ReadonlyMap<ShardId, TableInfo>,
-    extentFiles: ReadonlyMap<number, ExtentFileInfo>,
-    dropped: readonly number[],
-  ): Promise<void> {
+  /** Within one turn: reads and merges see the shards before or after. */
+  #adopt(collected: Cut, files: NewFiles): void {
     const { extents, registry } = this.#state;
-    for (const info of extentFiles.values()) {
-      if (!dropped.includes(info.fileId)) await extents.settle(info);
-      else extents.abandon(info.fileId);
-    }
+    for (const file of files.extentFiles) extents.settle(file);
     for (const { shard } of collected.shards) {
-      const info = tables.get(shard.id);
-      const table =
-        info === undefined
-          ? undefined
-          : await Table.open(this.#components, this.#tablePath(info.fileId), info);
+      const table = files.tables.get(shard.id);
       shard.thaw(table === undefined ? shard.tables : [table, ...shard.tables]);
       for (const engine of registry.engines) engine.checkpointed(shard);
     }
-    for (const fileId of dropped) await extents.drop(fileId);
+  }
+
+  /** No manifest names the file: what cannot be removed now goes at the next start. */
+  async #drop(fileId: number): Promise<void> {
+    try {
+      await this.#state.extents.drop(fileId);
+    } catch (error) {
+      this.#components.logger.warn('database.leftoverStays', { fileId, reason: String(error) });
+    }
   }
 
   #tablePath(fileId: FileId): string {
@@ -197,28 +224,27 @@ export class Checkpointer {
   }
 }
 
+async function giveBack(files: NewFiles): Promise<void> {
+  for (const file of [...files.tables.values(), ...files.extentFiles]) await file.retire();
+}
+
 /** The manifest after a cut; files without a live byte are left out and listed in `dropped`. */
 function nextManifest(
   current: Manifest,
   collected: Cut,
-  tables: ReadonlyMap<ShardId, TableInfo>,
-  extentFiles: ReadonlyMap<number, ExtentFileInfo & { shard: number }>,
+  files: NewFiles,
   clean: boolean,
   dropped: number[],
 ): Manifest {
-  const added = [...extentFiles.values()].map((info) => ({
-    ...info,
-    liveBytes:
-      collected.rewrite?.info.fileId === info.fileId
-        ? collected.rewrite.liveBytes
-        : info.payloadBytes,
-  }));
-  const files = [...current.extentFiles, ...added].map((file) => ({
+  const { rewrite, freed } = collected;
+  const all = [...current.extentFiles, ...newExtentFiles(collected, files)].map((file) => ({
     ...file,
-    liveBytes: file.liveBytes - (collected.freed.get(file.fileId) ?? 0),
+    liveBytes: file.liveBytes - (freed.get(file.fileId) ?? 0),
   }));
-  const kept = files.filter((file) => {
-    const live = file.liveBytes > 0 && collected.rewrite?.replaces.has(file.fileId) !== true;
+  const kept = all.filter((file) => {
+    // Bytes freed twice would soon drop a file that rows still point into.
+    assert(file.liveBytes >= 0, `more bytes freed than there were fileId=${file.fileId}`);
+    const live = file.liveBytes > 0 && rewrite?.replaces.has(file.fileId) !== true;
     if (!live) dropped.push(file.fileId);
     return live;
   });
@@ -226,12 +252,24 @@ function nextManifest(
     ...current,
     cleanShutdown: clean,
     shards: current.shards.map((shard, id) => {
-      const info = tables.get(id as ShardId);
+      const table = files.tables.get(id as ShardId);
       return {
         appliedLsn: collected.lsn,
-        tables: info === undefined ? shard.tables : [info, ...shard.tables],
+        tables: table === undefined ? shard.tables : [table.info, ...shard.tables],
       };
     }),
     extentFiles: kept,
   };
+}
+
+function newExtentFiles(
+  { rewrite, writers }: Cut,
+  { extentFiles }: NewFiles,
+): Manifest['extentFiles'][number][] {
+  const shardOf = new Map([...writers].map(([shard, writer]) => [writer.fileId, shard]));
+  return extentFiles.map(({ info }) =>
+    rewrite?.info.fileId === info.fileId
+      ? { ...info, shard: rewrite.shard, liveBytes: rewrite.liveBytes }
+      : { ...info, shard: shardOf.get(info.fileId) as ShardId, liveBytes: info.payloadBytes },
+  );
 }

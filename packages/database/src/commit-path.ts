@@ -5,7 +5,9 @@
  * 1. Operations are applied in log order, all of a commit in one turn, after its batch is durable.
  * 2. Commits refused with effect `none` are told together, after everything in flight has
  *    ended and the engines have dropped their plans; until then nothing new is accepted.
- * 3. The first failure with effect `unknown` is final: no later commit is accepted.
+ * 3. The first failure with effect `unknown` is final: no later commit is accepted. What is
+ *    in flight then and becomes durable is still applied, but never after a record that
+ *    could not be.
  */
 import { HoldfastError, type Lsn } from '@holdfast/core';
 import { CORE_RECORDS, type CommitSink, type Log } from '@holdfast/log';
@@ -30,6 +32,8 @@ export class CommitPath {
   #refused: PendingCommit[] = [];
   #refusal: HoldfastError | undefined;
   #failure: HoldfastError | undefined;
+  /** A record that an engine could not apply: nothing after it is applied. I3. */
+  #unapplied: HoldfastError | undefined;
   #appliedLsn: Lsn;
 
   constructor(log: Log, registry: EngineRegistry, appliedLsn: Lsn, observer: CommitObserver) {
@@ -63,6 +67,10 @@ export class CommitPath {
 
   durable(pending: PendingCommit, lsn: Lsn): void {
     this.#inFlight--;
+    if (this.#unapplied !== undefined) {
+      pending.sink.failed(this.#unapplied);
+      return;
+    }
     try {
       for (const operation of pending.operations) this.apply(operation, lsn);
     } catch (cause) {
@@ -70,6 +78,7 @@ export class CommitPath {
         effect: 'unknown',
         cause,
       });
+      this.#unapplied = error;
       this.fail(error);
       pending.sink.failed(error);
       return;
@@ -96,7 +105,7 @@ export class CommitPath {
   }
 
   #batchApplied(lastLsn: Lsn): void {
-    if (lastLsn > this.#appliedLsn) this.#appliedLsn = lastLsn;
+    if (this.#unapplied === undefined && lastLsn > this.#appliedLsn) this.#appliedLsn = lastLsn;
     this.#tellRefused();
     this.#observer.settled(lastLsn);
   }

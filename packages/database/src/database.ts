@@ -27,7 +27,7 @@ import type { CommitOptions, EngineHost, Operation, OperationSink, Shard } from 
 import type { EngineRegistry } from './engine-registry.ts';
 import type { ManifestKeeper } from './manifest-keeper.ts';
 import { placeInShard } from './shard-placement.ts';
-import { isSpaceError } from './space-error.ts';
+import { isSpaceError } from './storage-errors.ts';
 import type { StateProblem } from './state-verify.ts';
 import type { TableMerger } from './table-merger.ts';
 
@@ -78,7 +78,7 @@ export class Database implements EngineHost, AsyncDisposable {
   #closing: Promise<void> | undefined;
   #onFailed: ((error: HoldfastError) => void)[] = [];
   #round: Promise<void> | undefined;
-  #merging: Promise<void> | undefined;
+  #merging: Promise<HoldfastError | undefined> | undefined;
   #retry: Timer | undefined;
   #bytesAtCut: number;
   #checkpoints = 0;
@@ -102,6 +102,12 @@ export class Database implements EngineHost, AsyncDisposable {
   }
 
   get appliedLsn(): Lsn {
+    return this.#path.appliedLsn;
+  }
+
+  /** The same for a cut that goes to disk; throws once there was a failure. I2. */
+  lsnOfCut(): Lsn {
+    if (this.#failure !== undefined) throw nodeFailed(this.#failure);
     return this.#path.appliedLsn;
   }
 
@@ -161,10 +167,14 @@ export class Database implements EngineHost, AsyncDisposable {
     await this.#maintain();
   }
 
-  /** Resolves once no tables are due to be merged. */
+  /**
+   * Resolves once no tables are due to be merged. Rejects with the damage it met, after merging
+   * around it; the damaged tables stay as they are.
+   */
   async compact(): Promise<void> {
     this.#assertUsable();
-    await this.#merge();
+    const damage = await this.#merge();
+    if (damage !== undefined) throw damage;
   }
 
   /** Re-reads every byte of log and state. Empty when everything is whole. */
@@ -207,7 +217,6 @@ export class Database implements EngineHost, AsyncDisposable {
     await this.#merging?.catch(() => undefined);
     try {
       if (this.#failure === undefined && this.#maintenance !== undefined) {
-        await this.#parts.log.sync();
         await this.#lastCheckpoint(this.#maintenance);
       }
       await this.#parts.log.close();
@@ -219,6 +228,7 @@ export class Database implements EngineHost, AsyncDisposable {
   /** Without space for it the log still has everything: closing must not fail over it. */
   async #lastCheckpoint(maintenance: Maintenance): Promise<void> {
     try {
+      await this.#parts.log.sync();
       await maintenance.checkpointer.run({ all: true, clean: true });
       await this.#parts.log.truncateBefore();
     } catch (error) {
@@ -245,6 +255,7 @@ export class Database implements EngineHost, AsyncDisposable {
   #scheduleMaintenance(): void {
     if (this.#round !== undefined || this.#retry !== undefined) return;
     if (this.#maintenance === undefined || this.#closing !== undefined) return;
+    if (this.#failure !== undefined) return; // what a failed checkpoint left is not written again
     this.#maintain().catch(() => undefined); // #maintain has told whom it concerns
   }
 
@@ -254,6 +265,7 @@ export class Database implements EngineHost, AsyncDisposable {
   }
 
   #maintainLater(): void {
+    if (this.#closing !== undefined || this.#failure !== undefined) return;
     this.#retry ??= this.#parts.clock.after(LIMITS.checkpointRetryMs, () => {
       this.#retry = undefined;
       this.#scheduleMaintenance();
@@ -289,16 +301,16 @@ export class Database implements EngineHost, AsyncDisposable {
     this.#merge().catch(() => undefined); // #merge has told whom it concerns
   }
 
-  #merge(): Promise<void> {
+  #merge(): Promise<HoldfastError | undefined> {
     this.#merging ??= this.#runMerge().finally(() => {
       this.#merging = undefined;
     });
     return this.#merging;
   }
 
-  async #runMerge(): Promise<void> {
+  async #runMerge(): Promise<HoldfastError | undefined> {
     try {
-      await this.#maintenance?.merger.run();
+      return await this.#maintenance?.merger.run();
     } catch (error) {
       if (this.#closing === undefined) this.#path.fail(asFailure(error));
       throw error;

@@ -4,11 +4,14 @@
  * the same manifest edit that names those rows drops the old files.
  *
  * Invariants
- * 1. A row moves only if nothing changed it since its bytes were copied: every change of that
- *    time is still in the memtable, where `moveOwners` looks.
+ * 1. A row moves only if it still points at what was copied: every change since is in the
+ *    memtable, where `moveOwners` looks.
  * 2. One rewrite copies at most `extentRewriteBytes`, so memory stays bounded.
+ * 3. A file is replaced only when every live extent of it was read and copied. One that cannot
+ *    be read stays as it is, is named, and is not tried again: damage costs its own bytes, not
+ *    the checkpoint.
  */
-import { LIMITS, type Logger, type ShardId } from '@holdfast/core';
+import { assert, LIMITS, type Logger, type ShardId } from '@holdfast/core';
 import {
   decodeExtentRef,
   EXTENT_REF_BYTES,
@@ -22,13 +25,23 @@ import type { EngineRegistry } from './engine-registry.ts';
 import type { ExtentStore, LiveExtentFile } from './extent-store.ts';
 import type { ManifestKeeper } from './manifest-keeper.ts';
 import { placeInShard } from './shard-placement.ts';
-import { isSpaceError } from './space-error.ts';
+import { isSpaceError, isUnreadable } from './storage-errors.ts';
 
 interface Move {
   readonly shard: DatabaseShard;
   readonly owner: Buffer;
   readonly value: Buffer;
+  readonly from: ExtentRef;
   readonly to: ExtentRef;
+}
+
+/** An extent that was read and has no new place yet. */
+interface Copied {
+  readonly shard: DatabaseShard;
+  readonly owner: Buffer;
+  readonly value: Buffer;
+  readonly from: ExtentRef;
+  readonly parts: readonly Buffer[];
 }
 
 export interface Rewrite {
@@ -48,31 +61,46 @@ interface State {
   readonly registry: EngineRegistry;
 }
 
-/** Copies what is worth copying now; `undefined` when nothing is. */
+/**
+ * Copies what is worth copying now; `undefined` when nothing is.
+ *
+ * @param damaged files to leave alone; those found damaged now are added.
+ */
 export async function rewriteExtents(
   components: { readonly logger: Logger },
   state: State,
+  damaged: Set<number>,
 ): Promise<Rewrite | undefined> {
-  const candidates = chooseFiles(state.manifest.current.extentFiles);
+  const sound = state.manifest.current.extentFiles.filter((file) => !damaged.has(file.fileId));
+  const candidates = chooseFiles(sound);
   if (candidates.length === 0) return undefined;
   const writer = state.extents.newWriter();
   const moves: Move[] = [];
-  for (const candidate of candidates) {
-    const file = state.extents.file(candidate.fileId);
-    if (file === undefined) continue;
-    for await (const { owner, ref } of file.directory()) {
-      const shard = shardOfOwner(state, owner);
-      const value = await shard?.get(owner);
-      if (shard === undefined || value === undefined || !pointsAt(value, ref)) continue;
-      const to = writer.add(owner, await state.extents.read(ref, 0, ref.length));
-      moves.push({ shard, owner, value, to });
+  const replaces = new Set<number>();
+  for (const { fileId } of candidates) {
+    try {
+      for (const { parts, ...copied } of await liveExtents(state, fileId)) {
+        moves.push({ ...copied, to: writer.add(copied.owner, parts) });
+      }
+      replaces.add(fileId);
+    } catch (error) {
+      if (!isUnreadable(error)) {
+        state.extents.abandon(writer.fileId);
+        throw error;
+      }
+      damaged.add(fileId);
+      const { code, message } = error;
+      components.logger.error('database.fileDamaged', { code, message }); // I3
     }
   }
-  const replaces = new Set<number>(candidates.map((file) => file.fileId));
+  if (replaces.size === 0) {
+    state.extents.abandon(writer.fileId);
+    return undefined;
+  }
   const shard = (candidates[0]?.shard ?? 0) as ShardId;
   let info: ExtentFileInfo;
   try {
-    info = await state.extents.writeFile(writer, writer.fileId);
+    info = await state.extents.writeFile(writer);
   } catch (error) {
     state.extents.abandon(writer.fileId);
     if (isSpaceError(error)) return undefined;
@@ -88,9 +116,11 @@ export async function rewriteExtents(
 /** Within the collecting turn, after the engines collected. */
 export function moveOwners(rewrite: Rewrite, state: State): void {
   const moved = new Map<DatabaseShard, MovedExtent[]>();
-  for (const { shard, owner, value, to } of rewrite.moves) {
-    if (shard.recentRow(owner) !== undefined) continue;
-    shard.put(owner, Buffer.concat([encodeExtentRef(to), value.subarray(EXTENT_REF_BYTES)]));
+  for (const { shard, owner, value, from, to } of rewrite.moves) {
+    const recent = shard.recentRow(owner);
+    const current = recent === undefined ? value : recent.value;
+    if (current === undefined || !pointsAt(current, from)) continue; // I1
+    shard.put(owner, Buffer.concat([encodeExtentRef(to), current.subarray(EXTENT_REF_BYTES)]));
     rewrite.liveBytes += to.length;
     const moves = moved.get(shard);
     if (moves === undefined) moved.set(shard, [{ owner, to }]);
@@ -99,6 +129,21 @@ export function moveOwners(rewrite: Rewrite, state: State): void {
   for (const [shard, moves] of moved) {
     for (const engine of state.registry.engines) engine.extentsMoved(shard, moves);
   }
+}
+
+/** The extents of a file that rows point at, with their bytes. I3: all of them, or it rejects. */
+async function liveExtents(state: State, fileId: number): Promise<Copied[]> {
+  const file = state.extents.file(fileId);
+  assert(file !== undefined, `manifest names a file that is not open fileId=${fileId}`);
+  const live: Copied[] = [];
+  for await (const { owner, ref } of file.directory()) {
+    const shard = shardOfOwner(state, owner);
+    const value = await shard?.get(owner);
+    if (shard === undefined || value === undefined || !pointsAt(value, ref)) continue;
+    const parts = await state.extents.read(ref, 0, ref.length);
+    live.push({ shard, owner, value, from: ref, parts });
+  }
+  return live;
 }
 
 /** Sparse files first; then, when there are too many, the smallest. */

@@ -54,10 +54,12 @@ export class ExtentStore {
 
   /** Opens a file that the manifest names. */
   async open(info: ExtentFileInfo): Promise<void> {
-    this.#files.set(
-      info.fileId,
-      await ExtentFile.open(this.#components, this.#path(info.fileId), info),
-    );
+    this.settle(await this.openFile(info));
+  }
+
+  /** The same for a file that no manifest names yet; `settle` or its `retire` follows. */
+  openFile(info: ExtentFileInfo): Promise<ExtentFile> {
+    return ExtentFile.open(this.#components, this.#path(info.fileId), info);
   }
 
   write(shard: ShardId, owner: Buffer, parts: readonly Uint8Array[]): ExtentRef {
@@ -115,14 +117,14 @@ export class ExtentStore {
   }
 
   /** Writes a file to disk; its refs stay readable from memory until `settle`. */
-  writeFile(writer: ExtentFileWriter, fileId: FileId): Promise<ExtentFileInfo> {
-    return writer.write(this.#components, this.#path(fileId));
+  writeFile(writer: ExtentFileWriter): Promise<ExtentFileInfo> {
+    return writer.write(this.#components, this.#path(writer.fileId));
   }
 
   /** The manifest names this file now: reads go to disk. */
-  async settle(info: ExtentFileInfo): Promise<void> {
-    await this.open(info);
-    this.#writers.delete(info.fileId);
+  settle(file: ExtentFile): void {
+    this.#files.set(file.info.fileId, file);
+    this.#writers.delete(file.info.fileId);
   }
 
   /** Forgets a writer whose file will not be used. */
@@ -134,11 +136,11 @@ export class ExtentStore {
   async drop(fileId: number): Promise<void> {
     const file = this.#files.get(fileId);
     if (file === undefined) return;
-    await this.#components.fileSystem.unlink(this.#path(fileId));
     this.#components.clock.after(LIMITS.retiredFileGraceMs, () => {
       this.#files.delete(fileId);
       void file.retire();
     });
+    await this.#components.fileSystem.unlink(this.#path(fileId));
   }
 
   async close(): Promise<void> {

@@ -151,7 +151,7 @@ class Opening {
         dir: this.#settings.dir,
         registry: this.#registry,
         floor,
-        appliedLsn: () => database.appliedLsn,
+        appliedLsn: () => database.lsnOfCut(),
       }),
       merger: new TableMerger(
         { ...shared, compactor: this.#components.compactor },

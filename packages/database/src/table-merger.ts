@@ -5,9 +5,24 @@
  * Invariants
  * 1. One merge at a time per database. Inputs stay readable until the manifest without them
  *    is durable.
- * 2. A merge that cannot get space is dropped and planned anew later; nothing is lost by it.
+ * 2. A merge that cannot get space, or whose output cannot be written, is dropped and planned
+ *    anew later; nothing is lost by it. Only a manifest of unknown state is final.
+ * 3. A table that cannot be read stays as it is and is merged no more: damage costs its own
+ *    rows, not the writing of others. It is named once in the log, and by `run`.
+ * 4. The merged table is open before the manifest names it; the shard's list changes in the
+ *    turn after.
  */
-import { type BlockCodec, cut, type FileSystem, LIMITS, type Logger } from '@holdfast/core';
+import {
+  type BlockCodec,
+  cut,
+  type FileId,
+  type FileSystem,
+  type HoldfastError,
+  isHoldfastError,
+  LIMITS,
+  type Logger,
+  systemErrorCode,
+} from '@holdfast/core';
 import {
   type BlockCache,
   type CompactionPlan,
@@ -19,7 +34,7 @@ import {
 } from '@holdfast/tables';
 import type { DatabaseShard } from './database-shard.ts';
 import type { ManifestKeeper } from './manifest-keeper.ts';
-import { isSpaceError } from './space-error.ts';
+import { isSpaceError } from './storage-errors.ts';
 
 export interface TableMergerComponents {
   readonly fileSystem: FileSystem;
@@ -29,12 +44,17 @@ export interface TableMergerComponents {
   readonly logger: Logger;
 }
 
+/** An error is damage that the next plan goes around. */
+type Outcome = 'merged' | 'postponed' | HoldfastError;
+
 export class TableMerger {
   readonly #components: TableMergerComponents;
   readonly #dir: string;
   readonly #databaseId: Buffer;
   readonly #shards: readonly DatabaseShard[];
   readonly #manifest: ManifestKeeper;
+  /** Tables that no merge reads again in this life. I3. */
+  readonly #damaged = new Set<number>();
   #running: Promise<void> = Promise.resolve();
 
   constructor(
@@ -53,52 +73,98 @@ export class TableMerger {
     this.#manifest = state.manifest;
   }
 
-  /** Merges until no tier is full; resolves when there is nothing left to do. */
-  run(): Promise<void> {
+  /**
+   * Merges until no tier is full; resolves when there is nothing left to do, with the first
+   * damage it went around. A rejection is final.
+   */
+  run(): Promise<HoldfastError | undefined> {
     const done = this.#running.then(() => this.#mergeAll());
-    this.#running = done.catch(() => undefined);
+    this.#running = done.then(
+      () => undefined,
+      () => undefined,
+    );
     return done;
   }
 
-  async #mergeAll(): Promise<void> {
+  async #mergeAll(): Promise<HoldfastError | undefined> {
+    let damage: HoldfastError | undefined;
     for (const shard of this.#shards) {
       for (;;) {
         const tables = this.#manifest.current.shards[shard.id]?.tables ?? [];
-        const plan = planCompaction(tables, LIMITS.tablesPerTier);
-        if (plan === undefined || !(await this.#merge(shard, plan))) break;
+        const plan = planCompaction(tables, LIMITS.tablesPerTier, this.#damaged);
+        if (plan === undefined) break;
+        const outcome = await this.#merge(shard, plan);
+        if (outcome === 'postponed') break;
+        if (outcome !== 'merged') damage ??= outcome; // the next plan goes around it
       }
     }
+    return damage;
   }
 
-  async #merge(shard: DatabaseShard, plan: CompactionPlan): Promise<boolean> {
+  async #merge(shard: DatabaseShard, plan: CompactionPlan): Promise<Outcome> {
     const fileId = this.#manifest.claimFileId();
-    const path = this.#path(fileId);
-    let merged: TableInfo | undefined;
+    let table: Table | undefined;
     try {
-      merged = await this.#components.compactor.compact({
-        databaseId: this.#databaseId,
-        inputs: plan.tables.map((info) => ({ path: this.#path(info.fileId), info })),
-        dropTombstones: plan.dropTombstones,
-        output: { path, fileId },
-      });
-      await this.#components.fileSystem.syncDirectory(this.#dir);
+      table = await this.#compact(plan, fileId);
     } catch (error) {
-      if (!isSpaceError(error)) throw error;
-      this.#components.logger.warn('database.compactionPostponed', {});
-      return false;
+      await this.#remove(fileId);
+      return this.#notMerged(plan, fileId, error);
     }
-    await cut('database.compacted');
-    await this.#swap(shard, plan, merged, path);
-    return true;
+    try {
+      await this.#publish(shard, plan, table?.info);
+    } catch (error) {
+      await table?.retire();
+      if (!isSpaceError(error)) throw error;
+      await this.#remove(fileId); // what it took may be what is missing
+      return this.#postponed(error);
+    }
+    await this.#swap(shard, plan, table);
+    return 'merged';
   }
 
-  async #swap(
+  /** The merged table, synced and open; `undefined` when no row was left. I4. */
+  async #compact(plan: CompactionPlan, fileId: FileId): Promise<Table | undefined> {
+    const path = this.#path(fileId);
+    const merged = await this.#components.compactor.compact({
+      databaseId: this.#databaseId,
+      inputs: plan.tables.map((info) => ({ path: this.#path(info.fileId), info })),
+      dropTombstones: plan.dropTombstones,
+      output: { path, fileId },
+    });
+    await this.#components.fileSystem.syncDirectory(this.#dir);
+    await cut('database.compacted');
+    return merged === undefined ? undefined : Table.open(this.#components, path, merged);
+  }
+
+  /** Before the manifest was touched: nothing has happened but an output nobody names. I2, I3. */
+  #notMerged(plan: CompactionPlan, output: FileId, error: unknown): Outcome {
+    if (isSpaceError(error)) return this.#postponed(error);
+    const final =
+      !isHoldfastError(error) || error.kind === 'closed' || error.code === 'INVARIANT_VIOLATED';
+    if (final) throw error;
+    const path = error.details['path'];
+    const named = plan.tables.filter((info) => this.#path(info.fileId) === path);
+    if (named.length === 0 && (error.kind !== 'corrupt' || path === this.#path(output))) {
+      return this.#postponed(error);
+    }
+    // Damage that names no file may be in any of them.
+    for (const { fileId } of named.length > 0 ? named : plan.tables) this.#damaged.add(fileId);
+    const { code, message } = error;
+    this.#components.logger.error('database.fileDamaged', { code, message });
+    return error;
+  }
+
+  #postponed(error: unknown): Outcome {
+    this.#components.logger.warn('database.compactionPostponed', { reason: String(error) });
+    return 'postponed';
+  }
+
+  async #publish(
     shard: DatabaseShard,
     plan: CompactionPlan,
     merged: TableInfo | undefined,
-    path: string,
   ): Promise<void> {
-    const gone = new Set<number>(plan.tables.map((info) => info.fileId));
+    const gone = fileIdsOf(plan);
     await this.#manifest.edit((current) => ({
       ...current,
       shards: current.shards.map((entry, id) =>
@@ -107,19 +173,39 @@ export class TableMerger {
           : entry,
       ),
     }));
-    const table =
-      merged === undefined ? undefined : await Table.open(this.#components, path, merged);
+  }
+
+  async #swap(
+    shard: DatabaseShard,
+    plan: CompactionPlan,
+    merged: Table | undefined,
+  ): Promise<void> {
+    const gone = fileIdsOf(plan);
     const replaced = shard.tables.filter((old) => gone.has(old.info.fileId));
-    shard.setTables(replaceRun(shard.tables, gone, (old) => old.info.fileId, table));
+    shard.setTables(replaceRun(shard.tables, gone, (old) => old.info.fileId, merged));
     for (const old of replaced) {
-      await this.#components.fileSystem.unlink(this.#path(old.info.fileId));
+      await this.#remove(old.info.fileId);
       await old.retire();
     }
   }
 
-  #path(fileId: TableInfo['fileId']): string {
+  /** No manifest names the file: what cannot be removed now goes at the next start. */
+  async #remove(fileId: FileId): Promise<void> {
+    try {
+      await this.#components.fileSystem.unlink(this.#path(fileId));
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT') return;
+      this.#components.logger.warn('database.leftoverStays', { fileId, reason: String(error) });
+    }
+  }
+
+  #path(fileId: FileId): string {
     return `${this.#dir}/${tableFileName(fileId)}`;
   }
+}
+
+function fileIdsOf(plan: CompactionPlan): ReadonlySet<number> {
+  return new Set(plan.tables.map((info) => info.fileId));
 }
 
 /** `merged` takes the place of the entries in `gone`, which are neighbours. */

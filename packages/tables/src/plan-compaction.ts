@@ -18,14 +18,22 @@ export interface CompactionPlan {
   readonly dropTombstones: boolean;
 }
 
-/** @param tables newest first. `undefined` when nothing is worth merging. */
+/**
+ * @param tables newest first.
+ * @param excluded file ids of tables that cannot be merged: no run reaches over one.
+ * @returns `undefined` when nothing is worth merging.
+ */
 export function planCompaction(
   tables: readonly TableInfo[],
   tablesPerTier: number,
+  excluded: ReadonlySet<number> = new Set(),
 ): CompactionPlan | undefined {
   if (tablesPerTier < 2) throw new TypeError(`tablesPerTier must be at least 2: ${tablesPerTier}`);
-  const tiers = tables.map((table) => tierOf(table.bytes, tablesPerTier));
-  for (const tier of [...new Set(tiers)].sort((a, b) => a - b)) {
+  const tiers = tables.map((table) =>
+    excluded.has(table.fileId) ? Infinity : tierOf(table.bytes, tablesPerTier),
+  );
+  const finite = new Set(tiers.filter((tier) => tier !== Infinity));
+  for (const tier of [...finite].sort((a, b) => a - b)) {
     const run = runOfTier(tiers, tier, tablesPerTier);
     if (run !== undefined) {
       return {
