@@ -129,6 +129,34 @@ describe('what the parser refuses', () => {
     await expectRefused(port, 'hello\r\n\r\n', 400, 'INVALID_HEADER');
   });
 
+  it('a body that breaks its chunks is 400', async () => {
+    const { port } = await serve(() => undefined);
+    const head = `POST /v1/stream/x HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n`;
+    await expectRefused(port, `${head}2\r\nabc\r\n`, 400, 'INVALID_HEADER');
+  });
+
+  it('garbage behind a request is never an answer to it, nor a part of one', async () => {
+    const unanswered = await serve(() => undefined);
+    const waiting = `GET /v1/stream/x HTTP/1.1\r\n${HOST}\r\nhello\r\n\r\n`;
+    expect(await exchange(unanswered.port, waiting)).toBe('');
+
+    const { port } = await serve((_, response) => void response.write('begun'));
+    const answer = await new Promise<string>((resolve) => {
+      const socket = connect(port, '127.0.0.1', () => {
+        socket.write(`GET /v1/stream/x HTTP/1.1\r\n${HOST}\r\n`);
+      });
+      let text = '';
+      socket.setEncoding('latin1').on('data', (chunk: string) => {
+        if (text === '') socket.write('hello\r\n\r\n');
+        text += chunk;
+      });
+      socket.on('error', () => undefined);
+      socket.on('close', () => resolve(text));
+    });
+    expect(answer).toContain('begun');
+    expect(answer.match(/HTTP\/1\.1/g)).toHaveLength(1);
+  });
+
   it('headers beyond the limit are 431', async () => {
     const { port } = await serve();
     const big = `GET / HTTP/1.1\r\n${HOST}A: ${'x'.repeat(20_000)}\r\n\r\n`;

@@ -8,6 +8,7 @@
  *     after `writeIdleTimeoutMs`; a long-poll that waits for data is neither.
  * I2. A request the parser refuses is answered with a problem body, never silently dropped,
  *     and its connection is closed: what follows it cannot be trusted (request smuggling).
+ *     Never in the midst of another answer, nor in the place of one that is owed.
  * I3. Listening on an address others can reach takes `insecure`: nobody is asked who they are.
  */
 import { createServer, STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
@@ -99,18 +100,27 @@ function createLimitedServer(
   );
   server.maxRequestsPerSocket = 0;
   server.maxConnections = LIMITS.maxConnections;
-  const answering = new WeakMap<Socket, number>();
+  const answering = new WeakMap<Socket, Set<ServerResponse>>();
   server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
-    const { socket } = request;
-    answering.set(socket, (answering.get(socket) ?? 0) + 1);
-    response.once('close', () => answering.set(socket, (answering.get(socket) ?? 1) - 1));
+    let owed = answering.get(request.socket);
+    if (owed === undefined) answering.set(request.socket, (owed = new Set()));
+    owed.add(response);
+    response.once('close', () => owed.delete(response));
   });
   server.setTimeout(settings.writeIdleTimeoutMs ?? LIMITS.writeIdleTimeoutMs, (socket) => {
     // Waiting for data is fine, not taking it is not; and an idle keep-alive connection ends. I1
-    const waiting = (answering.get(socket) ?? 0) > 0 && socket.writableLength === 0;
+    const waiting = (answering.get(socket)?.size ?? 0) > 0 && socket.writableLength === 0;
     if (!waiting) socket.destroy();
   });
-  server.on('clientError', refuseBadRequest);
+  server.on('clientError', (error: Error, socket: Socket) => {
+    const owed = answering.get(socket);
+    for (const { headersSent, req } of owed ?? []) {
+      if (!headersSent && !req.complete) continue; // the request that is refused
+      socket.destroy(); // I2: a second answer would be read as part, or instead, of this one
+      return;
+    }
+    refuseBadRequest(error, socket);
+  });
   return server;
 }
 
