@@ -26,6 +26,20 @@ const SETTINGS: Readonly<Record<FlagSetting, SettingFlag>> = {
   longPollTimeoutMs: { kind: 'integer', value: 'N', summary: 'how long a long-poll waits' },
   maxChunkBytes: { kind: 'integer', value: 'N', summary: 'body of one read response' },
   maxBodyBytes: { kind: 'integer', value: 'N', summary: 'largest request body' },
+  maxCollectedBodyBytes: { kind: 'integer', value: 'N', summary: 'all unfinished request bodies' },
+  maxLiveReaders: { kind: 'integer', value: 'N', summary: 'long-polls and SSE connections' },
+  maxStreams: { kind: 'integer', value: 'N', summary: 'how many streams there may be' },
+  maxProducersPerStream: { kind: 'integer', value: 'N', summary: 'producers a stream remembers' },
+  maxStreamBytes: {
+    kind: 'integer',
+    value: 'N',
+    summary: 'data of one stream (default: no bound)',
+  },
+  maxTotalBytes: {
+    kind: 'integer',
+    value: 'N',
+    summary: 'data of all streams (default: no bound)',
+  },
   drainTimeoutMs: { kind: 'integer', value: 'N', summary: 'how long a stop waits for requests' },
   shardCount: { kind: 'integer', value: 'N', summary: 'shards of a new data directory' },
 };

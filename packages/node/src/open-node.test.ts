@@ -81,6 +81,31 @@ describe('node.streams', () => {
     await node.close();
   });
 
+  it('keeps to the limits of its settings', async () => {
+    const limits = { maxStreams: 2, maxStreamBytes: 10, maxTotalBytes: 12 };
+    const node = await openNode({
+      memory: true,
+      maxProducersPerStream: 1,
+      maxLiveReaders: 0,
+      ...limits,
+    });
+    const a = await node.streams.open('a', { type: 'text/plain' });
+    const b = await node.streams.open('b', { type: 'text/plain' });
+    const refused = async (work: Promise<unknown>, code: string): Promise<void> => {
+      await expect(work).rejects.toMatchObject({ code });
+    };
+    await refused(node.streams.open('c'), 'QUOTA_EXCEEDED');
+    await a.append('123456789', { producer: { id: 'one', epoch: 0, seq: 0 } });
+    await refused(a.append('12'), 'STREAM_TOO_LARGE');
+    await refused(b.append('1234'), 'QUOTA_EXCEEDED');
+    await refused(a.append('1', { producer: { id: 'two', epoch: 0, seq: 0 } }), 'QUOTA_EXCEEDED');
+    const live = await node.fetch(
+      new Request('http://localhost/v1/stream/a?offset=now&live=long-poll'),
+    );
+    expect(live.status).toBe(503);
+    await node.close();
+  });
+
   it('refuses writers and forks that HTTP could not have', async () => {
     const node = await openNode({ memory: true });
     const stream = await node.streams.open('a');

@@ -4,7 +4,7 @@
  */
 import { MemoryFileSystem, NodeFileSystem } from '@holdfast/core';
 import { openDatabase } from '@holdfast/database';
-import { createStreamEngine, createStreamProtocol } from '@holdfast/streams';
+import { createStreamEngine, createStreamProtocol, type StreamSettings } from '@holdfast/streams';
 import { InlineCompactor, NodeCompactor } from '@holdfast/tables';
 import { Health } from './health.ts';
 import { HoldfastNode } from './holdfast-node.ts';
@@ -29,7 +29,7 @@ export async function openNode(
   const settings = parseNodeSettings(input);
   const components = componentsFor(settings, given);
   const { clock, random, logger } = components;
-  const engine = createStreamEngine({ clock, random, logger });
+  const engine = createStreamEngine({ clock, random, logger }, streamSettings(settings));
   const database = await openDatabase(components, databaseSettings(settings), [engine]);
   const protocol = createStreamProtocol(
     { store: engine, clock, random, logger },
@@ -38,6 +38,8 @@ export async function openNode(
       longPollTimeoutMs: settings.longPollTimeoutMs,
       maxChunkBytes: settings.maxChunkBytes,
       maxBodyBytes: settings.maxBodyBytes,
+      maxCollectedBodyBytes: settings.maxCollectedBodyBytes,
+      maxLiveReaders: settings.maxLiveReaders,
       cors: { allowOrigin: settings.allowedOrigins },
     },
   );
@@ -74,4 +76,14 @@ function componentsFor(
 function databaseSettings(settings: NodeSettings): { dir: string; shardCount?: number } {
   const { dir = MEMORY_DIR, shardCount } = settings;
   return { dir, ...(shardCount === undefined ? {} : { shardCount }) };
+}
+
+function streamSettings(settings: NodeSettings): Partial<StreamSettings> {
+  const { maxStreams, maxProducersPerStream, maxStreamBytes, maxTotalBytes } = settings;
+  return {
+    maxStreams,
+    maxProducersPerStream,
+    ...(maxStreamBytes === undefined ? {} : { maxStreamBytes }),
+    ...(maxTotalBytes === undefined ? {} : { maxTotalBytes }),
+  };
 }

@@ -27,6 +27,18 @@ export interface NodeSettings {
   readonly maxChunkBytes: number;
   /** Lower: large appends are refused. Higher: more memory per writer. */
   readonly maxBodyBytes: number;
+  /** Bodies of all requests that are not whole yet. Lower: 503 sooner. Higher: more memory. */
+  readonly maxCollectedBodyBytes: number;
+  /** Long-polls and SSE connections. Lower: 503 sooner. Higher: more memory. */
+  readonly maxLiveReaders: number;
+  /** Lower: 413 for new streams sooner. Higher: more memory (about 1 KiB each). */
+  readonly maxStreams: number;
+  /** Producers remembered per stream. Lower: 413 for new ones sooner. Higher: more memory. */
+  readonly maxProducersPerStream: number;
+  /** Data of one stream, without what it inherits; appends beyond get 413. Absent: no bound. */
+  readonly maxStreamBytes: number | undefined;
+  /** Data of all streams; appends beyond get 413. Absent: no bound but the disk. */
+  readonly maxTotalBytes: number | undefined;
   /** Lower: slow requests are cut at shutdown. Higher: shutdown may take as long. */
   readonly drainTimeoutMs: number;
   /** Shards of a new database; an existing one keeps its own. Absent: the default. */
@@ -74,6 +86,26 @@ const RULES: Record<keyof NodeSettings, Rule> = {
     // One append is one log record; its other fields need a little room too.
     maximum: LIMITS.maxRecordBytes - 64 * 1024,
   },
+  maxCollectedBodyBytes: {
+    kind: 'integer',
+    fallback: LIMITS.maxCollectedBodyBytes,
+    minimum: 1,
+  },
+  maxLiveReaders: {
+    kind: 'integer',
+    fallback: LIMITS.maxLiveReaders,
+    minimum: 0,
+    // The rest of the connections is for everybody else.
+    maximum: LIMITS.maxConnections - 1,
+  },
+  maxStreams: { kind: 'integer', fallback: LIMITS.maxStreams, minimum: 1 },
+  maxProducersPerStream: {
+    kind: 'integer',
+    fallback: LIMITS.maxProducersPerStream,
+    minimum: 0,
+  },
+  maxStreamBytes: { kind: 'integer', fallback: undefined, minimum: 1 },
+  maxTotalBytes: { kind: 'integer', fallback: undefined, minimum: 1 },
   drainTimeoutMs: {
     kind: 'integer',
     fallback: LIMITS.drainTimeoutMs,
@@ -143,6 +175,9 @@ function checkTogether(settings: NodeSettings): void {
   const { shardCount } = settings;
   if (shardCount !== undefined && (shardCount & (shardCount - 1)) !== 0) {
     throw invalid('must be a power of two', 'shardCount');
+  }
+  if (settings.maxCollectedBodyBytes < settings.maxBodyBytes) {
+    throw invalid('must not be below maxBodyBytes', 'maxCollectedBodyBytes');
   }
   for (const origin of settings.allowedOrigins) {
     if (origin !== '*' && (!URL.canParse(origin) || new URL(origin).origin !== origin)) {
