@@ -81,8 +81,8 @@ export class DatabaseShard implements CollectingShard {
     }
   }
 
-  readExtent(ref: ExtentRef, offset: number, length: number): Promise<Buffer[]> {
-    return this.#extents.read(ref, offset, length);
+  readExtent(ref: ExtentRef, offset: number, length: number, into?: Buffer): Promise<Buffer[]> {
+    return this.#extents.read(ref, offset, length, into);
   }
 
   put(key: Buffer, value: Buffer): void {

@@ -75,8 +75,10 @@ export interface Shard {
   /**
    * Bytes `offset` to `offset + length` of an extent as checked, consecutive views, in
    * memory or read from disk. Damage rejects with `CHECKSUM_MISMATCH`.
+   *
+   * @param into memory of the caller that the views may lie in; they are gone with its next use.
    */
-  readExtent(ref: ExtentRef, offset: number, length: number): Promise<Buffer[]>;
+  readExtent(ref: ExtentRef, offset: number, length: number, into?: Buffer): Promise<Buffer[]>;
 }
 
 /** What `collect` may do besides reading. */

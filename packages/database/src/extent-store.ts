@@ -83,7 +83,7 @@ export class ExtentStore {
     this.#freed.set(ref.fileId, (this.#freed.get(ref.fileId) ?? 0) + ref.length);
   }
 
-  async read(ref: ExtentRef, offset: number, length: number): Promise<Buffer[]> {
+  async read(ref: ExtentRef, offset: number, length: number, into?: Buffer): Promise<Buffer[]> {
     if (offset < 0 || length < 0 || offset + length > ref.length) {
       throw new HoldfastError('INVARIANT_VIOLATED', 'a read reaches outside its extent');
     }
@@ -98,7 +98,7 @@ export class ExtentStore {
     if (cached !== undefined) return cached;
     file.retain();
     try {
-      return await file.read(start, length);
+      return await file.read(start, length, into);
     } finally {
       file.release();
     }

@@ -50,8 +50,18 @@ export class StoredMessages {
     return stream.tail.views(from, to);
   }
 
-  /** At most `maxBytes` of `from` to `to`; at least one byte. */
-  async read(stream: Stream, from: number, to: number, maxBytes: number): Promise<Buffer[]> {
+  /**
+   * At most `maxBytes` of `from` to `to`; at least one byte.
+   *
+   * @param into memory that the views may lie in.
+   */
+  async read(
+    stream: Stream,
+    from: number,
+    to: number,
+    maxBytes: number,
+    into: Buffer,
+  ): Promise<Buffer[]> {
     const end = Math.min(to, from + maxBytes);
     if (this.inMemory(stream, from)) return this.views(stream, from, end);
     for (;;) {
@@ -64,7 +74,8 @@ export class StoredMessages {
       );
       const length = Math.min(end, extent.firstByte + extent.bytes) - from;
       try {
-        return await this.#shardOf(stream).readExtent(extent.ref, from - extent.firstByte, length);
+        const offset = from - extent.firstByte;
+        return await this.#shardOf(stream).readExtent(extent.ref, offset, length, into);
       } catch (error) {
         // Its file may have been rewritten since; then the list says so.
         const now = extentAt(await this.#catalog.load(stream), 'firstByte', from);

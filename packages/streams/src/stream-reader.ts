@@ -7,6 +7,7 @@
  */
 import { ForkPoint, type Reach, reachesOf, reachOf } from './fork.ts';
 import { countEndingBy, type MessageRun, startOf } from './message-run.ts';
+import { PieceBuffers } from './piece-buffers.ts';
 import { comparePositions, type Position } from './position.ts';
 import type { StoredMessages } from './stored-messages.ts';
 import type { StreamExtent } from './stream-rows.ts';
@@ -19,11 +20,13 @@ export class StreamReader {
   readonly #directory: StreamDirectory;
   readonly #stored: StoredMessages;
   readonly #pieceBytes: number;
+  readonly #buffers: PieceBuffers;
 
   constructor(directory: StreamDirectory, stored: StoredMessages, pieceBytes: number) {
     this.#directory = directory;
     this.#stored = stored;
     this.#pieceBytes = pieceBytes;
+    this.#buffers = new PieceBuffers(pieceBytes);
   }
 
   read(stream: Stream, from: Position, maxBytes: number): StreamSlice | Promise<StreamSlice> {
@@ -88,7 +91,8 @@ export class StreamReader {
       );
       return new MemorySlice(stream, from, to, upToDate, bytes);
     }
-    return new StoredSlice(stream, { from, to, upToDate, ranges }, this.#stored, this.#pieceBytes);
+    const bounds = { from, to, upToDate, ranges };
+    return new StoredSlice(stream, bounds, this.#stored, this.#pieceBytes, this.#buffers);
   }
 }
 

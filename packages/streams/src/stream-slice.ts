@@ -1,5 +1,5 @@
 /** Slices of a stream as they are handed to whoever sends them. */
-import { LIMITS } from '@holdfast/core';
+import type { PieceBuffers } from './piece-buffers.ts';
 import type { Position } from './position.ts';
 import type { StoredMessages } from './stored-messages.ts';
 import type { StreamInfo, StreamSlice } from './stream-store.ts';
@@ -55,12 +55,14 @@ export class StoredSlice implements StreamSlice {
   readonly #ranges: readonly ByteRange[];
   readonly #stored: StoredMessages;
   readonly #pieceBytes: number;
+  readonly #buffers: PieceBuffers;
 
   constructor(
     stream: Stream,
     slice: { from: Position; to: Position; upToDate: boolean; ranges: readonly ByteRange[] },
     stored: StoredMessages,
-    pieceBytes: number = LIMITS.readPieceBytes,
+    pieceBytes: number,
+    buffers: PieceBuffers,
   ) {
     this.info = stream.info;
     this.from = slice.from;
@@ -70,6 +72,7 @@ export class StoredSlice implements StreamSlice {
     this.#ranges = slice.ranges;
     this.#stored = stored;
     this.#pieceBytes = Math.max(1, pieceBytes);
+    this.#buffers = buffers;
   }
 
   get byteLength(): number {
@@ -93,14 +96,23 @@ export class StoredSlice implements StreamSlice {
     }
   }
 
+  /** Two buffers in turn: one is sent while the other is read into. */
   async *#reads(): AsyncGenerator<readonly Buffer[], void, undefined> {
-    for (const range of this.#ranges) {
-      let at = range.from;
-      while (at < range.to) {
-        const views = await this.#stored.read(range.stream, at, range.to, this.#pieceBytes);
-        for (const view of views) at += view.length;
-        yield views;
+    let into = this.#buffers.take();
+    let other = this.#buffers.take();
+    try {
+      for (const range of this.#ranges) {
+        let at = range.from;
+        while (at < range.to) {
+          const views = await this.#stored.read(range.stream, at, range.to, this.#pieceBytes, into);
+          for (const view of views) at += view.length;
+          yield views;
+          [into, other] = [other, into];
+        }
       }
+    } finally {
+      this.#buffers.give(into);
+      this.#buffers.give(other);
     }
   }
 }

@@ -106,7 +106,7 @@ export interface StreamInfo extends StreamConfig {
   readonly forks: number;
 }
 
-/** One bounded read. The bytes are views: read only, valid until the response is sent. */
+/** One bounded read. The bytes are views: read only. */
 export interface StreamSlice {
   readonly info: StreamInfo;
   readonly from: Position;
@@ -119,7 +119,10 @@ export interface StreamSlice {
   readonly endOfStream: boolean;
   /** The whole slice, when it is in memory. */
   readonly bytes?: readonly Buffer[];
-  /** The slice from disk in pieces of at most `readPieceBytes`, for one pass. */
+  /**
+   * The slice in pieces of at most `readPieceBytes`, for one pass. A piece is valid until the
+   * next one is asked for.
+   */
   pieces(): AsyncIterable<readonly Buffer[]>;
 }
 

@@ -97,6 +97,8 @@ export class EngineFixture {
 
 export async function textOf(slice: StreamSlice): Promise<string> {
   const parts: Buffer[] = [];
-  for await (const piece of slice.pieces()) parts.push(...piece);
+  for await (const piece of slice.pieces()) {
+    for (const view of piece) parts.push(Buffer.from(view)); // gone with the next piece
+  }
   return Buffer.concat(parts).toString('utf8');
 }

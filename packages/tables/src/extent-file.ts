@@ -109,8 +109,13 @@ export class ExtentFile {
     }
   }
 
-  /** Checked views of `length` payload bytes from `position`, in order. */
-  async read(position: number, length: number): Promise<Buffer[]> {
+  /**
+   * Checked views of `length` payload bytes from `position`, in order.
+   *
+   * @param into memory of the caller that a long read may use instead of its own; the views may
+   * then lie in it, and are gone with the next use.
+   */
+  async read(position: number, length: number, into?: Buffer): Promise<Buffer[]> {
     const cached = this.readCached(position, length);
     if (cached !== undefined) return cached;
     this.#file.retain(); // I4
@@ -119,7 +124,7 @@ export class ExtentFile {
       const last = Math.floor((position + length - 1) / this.#blockBytes);
       return last - first < CACHED_READ_BLOCKS
         ? await this.#readThroughCache(position, length, first, last)
-        : await this.#readPastCache(position, length, first, last);
+        : await this.#readPastCache(position, length, first, last, into);
     } finally {
       this.#file.release();
     }
@@ -228,8 +233,10 @@ export class ExtentFile {
     length: number,
     first: number,
     last: number,
+    into: Buffer | undefined,
   ): Promise<Buffer[]> {
     const { fileId } = this.info;
+    let room = into;
     const views: Buffer[] = [];
     let block = first;
     if (position % this.#blockBytes !== 0) {
@@ -241,7 +248,9 @@ export class ExtentFile {
     }
     while (block <= last) {
       const end = Math.min(last, block + this.#blocksPerRead - 1);
-      for (const payload of await this.#readBlocks(block, end)) {
+      const payloads = await this.#readBlocks(block, end, room);
+      room = undefined; // what one disk read took is in the views
+      for (const payload of payloads) {
         views.push(this.#within(payload, block, position, length));
         if (block === last && position + length < block * this.#blockBytes + payload.length) {
           this.#cache.set(fileId, block * this.#stride, ownCopy(payload)); // I3
@@ -253,10 +262,10 @@ export class ExtentFile {
   }
 
   /** Blocks `first` to `last` with one disk read, each checked. */
-  async #readBlocks(first: number, last: number): Promise<Buffer[]> {
+  async #readBlocks(first: number, last: number, into?: Buffer): Promise<Buffer[]> {
     const start = first * this.#stride;
     const end = Math.min((last + 1) * this.#stride, this.#footer.directoryPosition);
-    const bytes = await this.#file.read(start, end - start);
+    const bytes = await this.#file.read(start, end - start, into);
     const payloads: Buffer[] = [];
     for (let at = 0; at < bytes.length; at += this.#stride) {
       payloads.push(this.#decodeData(bytes, at, start + at));

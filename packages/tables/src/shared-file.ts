@@ -65,9 +65,10 @@ export class SharedFile {
     return this.#closed;
   }
 
-  /** Exactly `length` bytes in memory of their own; a file that ends before is damaged. */
-  async read(position: number, length: number): Promise<Buffer> {
-    const target = Buffer.allocUnsafeSlow(length);
+  /** Exactly `length` bytes, in `into` when it is large enough; a file that ends before is damaged. */
+  async read(position: number, length: number, into?: Buffer): Promise<Buffer> {
+    const fits = into !== undefined && into.length >= length;
+    const target = fits ? into.subarray(0, length) : Buffer.allocUnsafeSlow(length);
     let read: number;
     try {
       read = await this.#handle.read(target, position);

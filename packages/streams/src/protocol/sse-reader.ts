@@ -255,9 +255,11 @@ export class SseReader implements StreamWatcher {
   }
 }
 
-/** All of a bounded slice. */
+/** All of a bounded slice, copied: a piece is gone when the next one comes. */
 async function gather(slice: StreamSlice): Promise<readonly Buffer[]> {
   const all: Buffer[] = [];
-  for await (const buffers of slice.pieces()) all.push(...buffers);
+  for await (const buffers of slice.pieces()) {
+    for (const buffer of buffers) all.push(Buffer.from(buffer));
+  }
   return all;
 }
