@@ -103,8 +103,13 @@ export class Reaper {
 
   /** Puts a stream that is not over, or not yet, where it belongs. */
   #isOver(stream: Stream, now: number): boolean {
-    const { state } = stream.ahead;
+    const { state } = stream.applied;
     if (state === 'removed' || state === 'softDeleted') return false;
+    if (stream.ahead.state !== 'active') {
+      // Its end is in flight, and may still be refused.
+      this.#heap.push(stream, now + this.#intervalMs);
+      return false;
+    }
     if (isExpired(stream, now)) return true;
     // A live reader keeps it: look again when one window has passed.
     const { ttlSeconds = 0 } = stream.config;

@@ -35,6 +35,22 @@ class Recorder implements StreamWatcher {
 }
 
 describe('what rests on commits in flight waits for them', () => {
+  test('a retry of what was stored is a duplicate, also after the stream was closed', async () => {
+    const f = await EngineFixture.open();
+    await f.create('a');
+    const first = { producer: { id: 'p', epoch: 0, seq: 0 } };
+    const other = { producer: { id: 'q', epoch: 0, seq: 0 } };
+    await f.append('a', 'x', first);
+    await f.append('a', 'y', other);
+    await f.append('a', 'z', { producer: { id: 'p', epoch: 0, seq: 1 }, close: true });
+    for (const retry of [first, other]) {
+      expect(await f.append('a', 'x', retry)).toMatchObject({ outcome: 'duplicate', closed: true });
+    }
+    const next = f.append('a', 'new', { producer: { id: 'q', epoch: 0, seq: 1 } });
+    await expect(next).rejects.toMatchObject({ code: 'STREAM_CLOSED' });
+    expect(await f.text('a')).toBe('xyz');
+  });
+
   test('a duplicate of an append in flight is answered when that append is durable', async () => {
     const f = await EngineFixture.open();
     await f.create('a');
@@ -695,6 +711,19 @@ describe('expiry', () => {
     f.host.settle();
     f.clock.advance(1000);
     expect(f.host.pending).toBe(LIMITS.reaperDeletesPerRound);
+  });
+
+  test('the reaper still knows a stream whose replacement was refused', async () => {
+    const f = await EngineFixture.open({ reaperStartGraceMs: 0 });
+    await f.create('a', { expiresAtMs: f.clock.now() + 1500, expiresAtText: 'soon' });
+    f.clock.advance(1600);
+    const replacement = f.engine.create({ path: 'a', closed: false });
+    replacement.catch(() => {});
+    f.clock.advance(1000); // a round while the old stream is planned to go
+    f.host.discard();
+    await expect(replacement).rejects.toMatchObject({ effect: 'none' });
+    f.clock.advance(2000);
+    expect(f.host.pending).toBe(1);
   });
 
   test('what a full disk refuses to the reaper is tried again', async () => {
