@@ -152,6 +152,13 @@ describe('bad input', () => {
     await expectRefused(requestText('PUT /v1/stream/new', headers, ''), status, code);
   });
 
+  it('a body that is more than chunked by its transfer is refused, never stored as it comes', async () => {
+    for (const line of ['POST /v1/stream/text', 'PUT /v1/stream/new']) {
+      const head = `${line} HTTP/1.1\r\nHost: x\r\n${T}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n`;
+      await expectRefused(Buffer.from(`${head}1\r\nx\r\n0\r\n\r\n`), 415, 'UNSUPPORTED_ENCODING');
+    }
+  });
+
   it('a 405 says what is allowed, a 415 which coding', async () => {
     const wrongMethod = await sendRaw(served.port, requestText('PATCH /v1/stream/text', [], ''));
     expect(wrongMethod.headers.get('allow')).toBe('GET, HEAD, POST, PUT, DELETE, OPTIONS');

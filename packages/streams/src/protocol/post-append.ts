@@ -6,17 +6,12 @@ import type { AppendRequest, AppendResult, Messages, ProducerTag } from '../stre
 import { collectBody } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import { parseContentType } from './media-type.ts';
-import {
-  parseClosed,
-  parseProducer,
-  parseStreamSeq,
-  refuseContentEncoding,
-} from './request-headers.ts';
+import { parseClosed, parseProducer, parseStreamSeq, refuseCodings } from './request-headers.ts';
 import { HEADERS } from './header-names.ts';
 
 export function postAppend(exchange: Exchange): void {
   const { fields } = exchange;
-  if (fields.contentEncoding !== undefined) refuseContentEncoding(fields);
+  refuseCodings(fields);
   const close = parseClosed(fields.streamClosed);
   const producer = parseProducer(fields);
   const streamSeq = parseStreamSeq(fields.streamSeq);

@@ -11,7 +11,7 @@ import {
   parseClosed,
   parseExpiry,
   parseInteger,
-  refuseContentEncoding,
+  refuseCodings,
   type RequestFields,
 } from './request-headers.ts';
 import { pushClosed, pushPosition } from './response-headers.ts';
@@ -19,7 +19,7 @@ import { parseStreamPath, queryStart } from './stream-path.ts';
 
 export function putStream(exchange: Exchange): void {
   const { fields } = exchange;
-  refuseContentEncoding(fields);
+  refuseCodings(fields);
   const contentType =
     fields.contentType === undefined ? undefined : parseContentType(fields.contentType);
   const fork = parseFork(fields, exchange.context.settings.basePath);

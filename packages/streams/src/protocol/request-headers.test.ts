@@ -9,7 +9,7 @@ import {
   parseProducer,
   parseStreamSeq,
   readFields,
-  refuseContentEncoding,
+  refuseCodings,
 } from './request-headers.ts';
 
 function codeOf(run: () => unknown): string {
@@ -177,10 +177,10 @@ describe('request headers', () => {
     expect(parseStreamSeq('x'.repeat(LIMITS.maxWriterTokenBytes))).toHaveLength(
       LIMITS.maxWriterTokenBytes,
     );
-    expect(codeOf(() => refuseContentEncoding(readFields(['Content-Encoding', 'gzip'])))).toBe(
+    expect(codeOf(() => refuseCodings(readFields(['Content-Encoding', 'gzip'])))).toBe(
       'UNSUPPORTED_ENCODING',
     );
-    expect(codeOf(() => refuseContentEncoding(readFields(['Content-Encoding', 'Identity'])))).toBe(
+    expect(codeOf(() => refuseCodings(readFields(['Content-Encoding', 'Identity'])))).toBe(
       'accepted',
     );
   });

@@ -180,9 +180,16 @@ export function parseStreamSeq(text: string | undefined): string | undefined {
   return text;
 }
 
-/** Bodies are stored as they come: a coded one would be stored coded. */
-export function refuseContentEncoding(fields: RequestFields): void {
-  const coding = fields.contentEncoding;
-  if (coding === undefined || coding === '' || coding.toLowerCase() === 'identity') return;
-  throw new HoldfastError('UNSUPPORTED_ENCODING', 'content-encoding is not supported');
+/**
+ * Bodies are stored as they come: a coded one would be stored coded. The parser takes chunks off,
+ * and leaves what else a transfer coding did.
+ */
+export function refuseCodings(fields: RequestFields): void {
+  const { contentEncoding = '', transferEncoding = 'chunked' } = fields;
+  if (contentEncoding !== '' && contentEncoding.toLowerCase() !== 'identity') {
+    throw new HoldfastError('UNSUPPORTED_ENCODING', 'content-encoding is not supported');
+  }
+  if (transferEncoding.trim().toLowerCase() !== 'chunked') {
+    throw new HoldfastError('UNSUPPORTED_ENCODING', 'transfer-encoding is not chunked alone');
+  }
 }
