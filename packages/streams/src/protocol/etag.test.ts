@@ -3,19 +3,21 @@ import { entityTag, matchesAny } from './etag.ts';
 
 const from = { messages: 0, bytes: 0 };
 const to = { messages: 2, bytes: 30 };
-const tag = entityTag(7, from, to, false);
+const stream = { id: 7, createdAtMs: 36 };
+const tag = entityTag(stream, from, to, false);
 
 describe('entity tag', () => {
-  it('differs by stream, range and closure', () => {
+  it('differs by stream, also of another data directory, by range and closure', () => {
     const tags = [
       tag,
-      entityTag(8, from, to, false),
-      entityTag(7, to, to, false),
-      entityTag(7, from, from, false),
-      entityTag(7, from, to, true),
+      entityTag({ ...stream, id: 8 }, from, to, false),
+      entityTag({ ...stream, createdAtMs: 37 }, from, to, false),
+      entityTag(stream, to, to, false),
+      entityTag(stream, from, from, false),
+      entityTag(stream, from, to, true),
     ];
     expect(new Set(tags).size).toBe(tags.length);
-    expect(tag).toBe('"7:0000000000000000_0000000000000000:0000000000000002_0000000000000030"');
+    expect(tag).toBe('"7-10:0000000000000000_0000000000000000:0000000000000002_0000000000000030"');
   });
 
   it.each([

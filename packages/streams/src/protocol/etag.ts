@@ -1,10 +1,19 @@
 /** Entity tags of reads (PROTOCOL 10.1) and the `If-None-Match` they are compared with. */
-import type { Position } from '../position.ts';
-import { formatPosition } from '../position.ts';
+import { formatPosition, type Position } from '../position.ts';
+import type { StreamInfo } from '../stream-store.ts';
 
-/** The tag changes on closure: a cached 304 must not hide the end of the stream. */
-export function entityTag(id: number, from: Position, to: Position, closed: boolean): string {
-  return `"${id}:${formatPosition(from)}:${formatPosition(to)}${closed ? ':c' : ''}"`;
+/**
+ * The tag changes on closure: a cached 304 must not hide the end of the stream. It tells streams
+ * apart by their time too: in a fresh data directory ids begin anew, and caches keep their tags.
+ */
+export function entityTag(
+  { id, createdAtMs }: Pick<StreamInfo, 'id' | 'createdAtMs'>,
+  from: Position,
+  to: Position,
+  closed: boolean,
+): string {
+  const stream = `${id}-${createdAtMs.toString(36)}`;
+  return `"${stream}:${formatPosition(from)}:${formatPosition(to)}${closed ? ':c' : ''}"`;
 }
 
 const TAG = /^(?:W\/)?("[\x21\x23-\x7e\x80-\xff]*")$/;

@@ -86,7 +86,7 @@ function readHeaders(
 }
 
 function tagOf(slice: StreamSlice): string {
-  return entityTag(slice.info.id, slice.from, slice.to, slice.endOfStream);
+  return entityTag(slice.info, slice.from, slice.to, slice.endOfStream);
 }
 
 function cachingOf(exchange: Exchange, slice: StreamSlice, fromNow: boolean): string {
