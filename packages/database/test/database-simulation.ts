@@ -1,17 +1,18 @@
 /**
  * Crash histories of the whole database on a simulated disk: random commits, checkpoints and
- * merges, power cuts and kills between any two calls, recovery of recovery. One seed gives one
- * history.
+ * merges beside each other, power cuts and kills between any two calls, recovery of recovery,
+ * disks that fill up and get room again. One seed gives one history.
  *
  * The oracle: every commit also writes its number under one key, so the state found after a
  * crash names the commit it stands at. It must be no older than the last acknowledged commit, and
  * equal the model after exactly that many commits: atomic, in order, complete.
  */
-import { isHoldfastError, systemErrorCode } from '@holdfast/core';
+import { isHoldfastError, sleep, systemErrorCode } from '@holdfast/core';
 import {
   type Fault,
   type FaultEffect,
   isSimDead,
+  type NextLifeOptions,
   SeededRandom,
   SimClock,
   SimFs,
@@ -26,6 +27,8 @@ export interface HistoryTotals {
   checkpoints: number;
   /** Lives in which a call was to fail instead of the process to end. */
   failures: number;
+  /** Commits refused by a full disk, with the certainty that nothing was written. */
+  refusals: number;
 }
 
 type Changes = ReadonlyMap<string, Buffer | undefined>;
@@ -37,6 +40,8 @@ const FAILURES: readonly FaultEffect[] = ['EIO', 'ENOSPC', 'short-write'];
 const EXPECTED: ReadonlySet<string> = new Set(['STORAGE_UNAVAILABLE', 'DISK_FULL', 'NODE_FAILED']);
 const GENERATIONS = 4;
 const COMMITS_PER_GENERATION = 14;
+/** Longest a database may take to write again once there is room. */
+const RESUME_MS = 5_000;
 
 export async function runDatabaseHistories(options: {
   readonly seed: number;
@@ -48,6 +53,7 @@ export async function runDatabaseHistories(options: {
     commits: 0,
     checkpoints: 0,
     failures: 0,
+    refusals: 0,
   };
   for (let i = 0; i < options.count; i++) {
     const seed = options.seed + i;
@@ -79,7 +85,13 @@ class History {
     this.#random = new SeededRandom(seed);
     this.#totals = totals;
     this.#clock = new SimClock(this.#random);
-    this.#fs = new SimFs();
+    this.#fs = new SimFs(this.#interleaving());
+  }
+
+  /** In most lives calls end in any order, so that whatever runs at the same time meets. */
+  #interleaving(): NextLifeOptions {
+    const clock = this.#clock;
+    return this.#random.integer(3) === 0 ? {} : { yieldPoint: () => clock.yieldPoint() };
   }
 
   async run(): Promise<void> {
@@ -89,6 +101,7 @@ class History {
       await this.#clock.run(this.#live(last));
       fault?.remove();
       if (!last) this.#crash();
+      if (generation >= GENERATIONS - 2) this.#relieve();
     }
   }
 
@@ -104,8 +117,10 @@ class History {
 
   #crash(): void {
     this.#totals.crashes++;
-    this.#fs = this.#random.integer(4) === 0 ? this.#fs.kill() : this.#fs.powerCut(this.#random);
     this.#clock = this.#clock.nextIncarnation();
+    const next = this.#interleaving();
+    this.#fs =
+      this.#random.integer(4) === 0 ? this.#fs.kill(next) : this.#fs.powerCut(this.#random, next);
   }
 
   async #live(toTheEnd: boolean): Promise<void> {
@@ -149,17 +164,53 @@ class History {
   }
 
   async #step(database: Database, engine: RowEngine): Promise<void> {
-    const dice = this.#random.integer(12);
+    const dice = this.#random.integer(14);
     if (dice === 0) {
-      await database.checkpoint();
-      this.#totals.checkpoints++;
+      await this.#checkpoint(database);
     } else if (dice === 1) {
       await database.compact();
     } else if (dice === 2) {
       await this.#check(engine);
+    } else if (dice === 3) {
+      await allOf([this.#checkpoint(database), this.#burst(engine), database.compact()]);
+    } else if (dice === 4) {
+      await this.#squeezeOrRelieve(engine);
     } else {
       await this.#burst(engine);
     }
+  }
+
+  async #checkpoint(database: Database): Promise<void> {
+    try {
+      await database.checkpoint();
+      this.#totals.checkpoints++;
+    } catch (error) {
+      if (!this.#isFull || database.state === 'failed') throw error;
+    }
+  }
+
+  get #isFull(): boolean {
+    return this.#fs.disk.capacityBytes !== Infinity;
+  }
+
+  /** The disk fills up but for a little, or has room again: then writing must go on by itself. */
+  async #squeezeOrRelieve(engine: RowEngine): Promise<void> {
+    const { disk } = this.#fs;
+    if (!this.#isFull) {
+      disk.capacityBytes = disk.usedBytes + this.#random.integer(48 * 1024);
+      return;
+    }
+    this.#relieve();
+    const wanted = this.#acknowledged;
+    for (let waitedMs = 0; this.#acknowledged === wanted; waitedMs += 500) {
+      if (waitedMs > RESUME_MS) throw new Error('writing did not go on though there is room');
+      await this.#burst(engine);
+      await sleep(this.#clock, 500);
+    }
+  }
+
+  #relieve(): void {
+    this.#fs.disk.capacityBytes = Infinity;
   }
 
   /** Several commits in flight at once; acknowledged ones are noted in order. */
@@ -179,8 +230,11 @@ class History {
       );
     }
     const results = await Promise.allSettled(writes);
-    const failure = results.find((result) => result.status === 'rejected');
-    if (failure !== undefined) throw failure.reason;
+    const failures = results.filter((result) => result.status === 'rejected');
+    if (failures.length === 0) return;
+    if (!failures.every((failure) => isRefusal(failure.reason))) throw failures[0]?.reason;
+    this.#totals.refusals += failures.length;
+    this.#models = this.#models.slice(0, this.#acknowledged + 1);
   }
 
   #changes(number: number): Changes {
@@ -230,6 +284,18 @@ function applied(model: Model, changes: Changes): Model {
     else next.set(key, value);
   }
   return next;
+}
+
+/** All run to their end before the first failure is thrown. */
+async function allOf(work: readonly Promise<unknown>[]): Promise<void> {
+  for (const result of await Promise.allSettled(work)) {
+    if (result.status === 'rejected') throw result.reason;
+  }
+}
+
+/** Nothing of the commit was written, and the next may be. */
+function isRefusal(error: unknown): boolean {
+  return isHoldfastError(error) && error.code === 'DISK_FULL' && error.effect === 'none';
 }
 
 function isExpected(error: unknown): boolean {
