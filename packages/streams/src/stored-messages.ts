@@ -6,6 +6,7 @@ import { assert, hasCode } from '@holdfast/core';
 import type { Shard } from '@holdfast/database';
 import { type ExtentCatalog, extentAt } from './extent-catalog.ts';
 import type { MessageRun } from './message-run.ts';
+import type { PieceBuffer } from './piece-buffers.ts';
 import { notFound } from './planning.ts';
 import type { StreamExtent } from './stream-rows.ts';
 import type { Stream } from './stream.ts';
@@ -51,18 +52,12 @@ export class StoredMessages {
   }
 
   /**
-   * At most `maxBytes` of `from` to `to`; at least one byte.
+   * At most a piece of `from` to `to`; at least one byte.
    *
-   * @param into memory that the views may lie in.
+   * @param into how much a piece is, and memory that the views may lie in.
    */
-  async read(
-    stream: Stream,
-    from: number,
-    to: number,
-    maxBytes: number,
-    into: Buffer,
-  ): Promise<Buffer[]> {
-    const end = Math.min(to, from + maxBytes);
+  async read(stream: Stream, from: number, to: number, into: PieceBuffer): Promise<Buffer[]> {
+    const end = Math.min(to, from + into.pieceBytes);
     if (this.inMemory(stream, from)) return this.views(stream, from, end);
     for (;;) {
       if (stream.applied.state === 'removed') throw notFound();
@@ -75,7 +70,7 @@ export class StoredMessages {
       const length = Math.min(end, extent.firstByte + extent.bytes) - from;
       try {
         const offset = from - extent.firstByte;
-        return await this.#shardOf(stream).readExtent(extent.ref, offset, length, into);
+        return await this.#shardOf(stream).readExtent(extent.ref, offset, length, into.bytes);
       } catch (error) {
         // Its file may have been rewritten since; then the list says so.
         const now = extentAt(await this.#catalog.load(stream), 'firstByte', from);

@@ -19,13 +19,11 @@ import type { Stream } from './stream.ts';
 export class StreamReader {
   readonly #directory: StreamDirectory;
   readonly #stored: StoredMessages;
-  readonly #pieceBytes: number;
   readonly #buffers: PieceBuffers;
 
   constructor(directory: StreamDirectory, stored: StoredMessages, pieceBytes: number) {
     this.#directory = directory;
     this.#stored = stored;
-    this.#pieceBytes = pieceBytes;
     this.#buffers = new PieceBuffers(pieceBytes);
   }
 
@@ -92,7 +90,7 @@ export class StreamReader {
       return new MemorySlice(stream, from, to, upToDate, bytes);
     }
     const bounds = { from, to, upToDate, ranges };
-    return new StoredSlice(stream, bounds, this.#stored, this.#pieceBytes, this.#buffers);
+    return new StoredSlice(stream, bounds, this.#stored, this.#buffers);
   }
 }
 

@@ -54,14 +54,12 @@ export class StoredSlice implements StreamSlice {
   readonly endOfStream: boolean;
   readonly #ranges: readonly ByteRange[];
   readonly #stored: StoredMessages;
-  readonly #pieceBytes: number;
   readonly #buffers: PieceBuffers;
 
   constructor(
     stream: Stream,
     slice: { from: Position; to: Position; upToDate: boolean; ranges: readonly ByteRange[] },
     stored: StoredMessages,
-    pieceBytes: number,
     buffers: PieceBuffers,
   ) {
     this.info = stream.info;
@@ -71,7 +69,6 @@ export class StoredSlice implements StreamSlice {
     this.endOfStream = slice.upToDate && stream.applied.closed;
     this.#ranges = slice.ranges;
     this.#stored = stored;
-    this.#pieceBytes = Math.max(1, pieceBytes);
     this.#buffers = buffers;
   }
 
@@ -104,7 +101,7 @@ export class StoredSlice implements StreamSlice {
       for (const range of this.#ranges) {
         let at = range.from;
         while (at < range.to) {
-          const views = await this.#stored.read(range.stream, at, range.to, this.#pieceBytes, into);
+          const views = await this.#stored.read(range.stream, at, range.to, into);
           for (const view of views) at += view.length;
           yield views;
           [into, other] = [other, into];
