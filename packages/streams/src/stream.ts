@@ -146,9 +146,10 @@ export class Stream {
   /** A snapshot of the applied state; the same object until something changes. */
   get info(): StreamInfo {
     if (this.#info !== undefined) return this.#info;
-    const { applied } = this;
+    const { applied, config } = this;
+    // One shape for most streams, and no spread: this is made anew after every append.
     const info: Mutable<StreamInfo> = {
-      ...this.config,
+      contentType: config.contentType,
       path: this.path,
       id: this.id,
       json: this.json,
@@ -159,6 +160,9 @@ export class Stream {
       ownBytes: this.ownBytes,
       forks: applied.forks,
     };
+    if (config.ttlSeconds !== undefined) info.ttlSeconds = config.ttlSeconds;
+    if (config.expiresAtMs !== undefined) info.expiresAtMs = config.expiresAtMs;
+    if (config.expiresAtText !== undefined) info.expiresAtText = config.expiresAtText;
     if (this.fork !== undefined) {
       info.forkedFrom = this.fork.sourcePath;
       info.forkedAt = this.fork.base;
