@@ -145,6 +145,36 @@ describe('catch-up read', () => {
     reader.socket.destroy();
   });
 
+  it('never asks for a piece before the one in the same memory has left', async () => {
+    const store = await storeWith('text/plain', [Buffer.alloc(10, 'x')]);
+    const whole = store.read.bind(store);
+    const pieces = 20_000;
+    const memory = Buffer.alloc(1000);
+    store.read = (request: ReadRequest) => {
+      const { bytes: _, ...slice } = whole(request) as StreamSlice;
+      return {
+        ...slice,
+        byteLength: memory.length * pieces,
+        async *pieces() {
+          for (let i = 0; i < pieces; i++) yield [memory.fill(65 + (i % 26))];
+          memory.fill('!');
+        },
+      };
+    };
+    const served = await serve(store);
+    const reader = new RawReader(served.port, 'GET /v1/stream/s HTTP/1.1\r\nHost: x\r\n\r\n');
+    reader.socket.pause();
+    await new Promise((resolve) => setTimeout(resolve, 200)); // what is in between fills up
+    reader.socket.resume();
+    await reader.until(({ text }) => text.length >= memory.length * pieces);
+    reader.socket.destroy();
+    const body = reader.text.slice(reader.text.indexOf('\r\n\r\n') + 4);
+    const wrong = Array.from({ length: pieces }, (_, i) => i).filter(
+      (i) => body[i * 1000] !== String.fromCharCode(65 + (i % 26)),
+    );
+    expect(wrong).toEqual([]);
+  });
+
   it('answers conditional reads, and not with 304 once the stream is closed', async () => {
     const store = await storeWith('text/plain', [Buffer.from('data')]);
     const served = await serve(store);

@@ -8,7 +8,7 @@
  */
 import type { StreamSlice } from '../stream-store.ts';
 import type { Exchange } from './exchange.ts';
-import { untilDrained } from './write-gate.ts';
+import { writeAll } from './write-gate.ts';
 
 const OPEN = Buffer.from('[');
 const CLOSE = Buffer.from(']');
@@ -85,15 +85,16 @@ async function sendPieces(exchange: Exchange, slice: StreamSlice): Promise<void>
   const { json } = slice.info;
   let left = json ? slice.byteLength - 1 : slice.byteLength;
   if (json) response.write(OPEN);
+  const { clock, settings } = context;
   for await (const buffers of slice.pieces()) {
-    response.cork();
+    const parts: Buffer[] = [];
     for (const buffer of buffers) {
       const part = buffer.length > left ? buffer.subarray(0, left) : buffer;
-      if (part.length > 0) response.write(part);
+      if (part.length > 0) parts.push(part);
       left -= part.length;
     }
-    response.uncork();
-    if (!(await untilDrained(response, context.clock, context.settings.writeIdleTimeoutMs))) return;
+    // The memory of a piece is used again for the one after the next.
+    if (!(await writeAll(response, parts, clock, settings.writeIdleTimeoutMs))) return;
   }
   if (left > 0) {
     context.logger.error('protocol.short-read', { missingBytes: left });

@@ -10,20 +10,56 @@ export function untilDrained(
 ): Promise<boolean> {
   if (response.destroyed || response.closed) return Promise.resolve(false);
   if (!response.writableNeedDrain) return Promise.resolve(true);
+  return settled(response, clock, idleTimeoutMs, (onDrain) => {
+    response.on('drain', onDrain);
+    return () => response.off('drain', onDrain);
+  });
+}
+
+/**
+ * Writes views whose memory is used again: `true` once the system has taken all of them, which
+ * "go on writing" does not mean when they fit into the buffer of the response.
+ */
+export function writeAll(
+  response: ServerResponse,
+  parts: readonly Buffer[],
+  clock: Clock,
+  idleTimeoutMs: number,
+): Promise<boolean> {
+  if (response.destroyed || response.closed) return Promise.resolve(false);
+  const last = parts.length - 1;
+  if (last < 0) return Promise.resolve(true);
+  return settled(response, clock, idleTimeoutMs, (onTaken) => {
+    response.cork();
+    for (let i = 0; i < last; i++) response.write(parts[i]);
+    response.write(parts[last], (error) => {
+      if (!error) onTaken();
+    });
+    response.uncork();
+    return () => undefined;
+  });
+}
+
+/** @param start hears of the end of the wait; returns what stops the hearing. */
+function settled(
+  response: ServerResponse,
+  clock: Clock,
+  idleTimeoutMs: number,
+  start: (onDone: () => void) => () => void,
+): Promise<boolean> {
   return new Promise((resolve) => {
     const settle = (open: boolean): void => {
       timer.cancel();
-      response.off('drain', onDrain);
+      stop();
       response.off('close', onClose);
       resolve(open);
     };
-    const onDrain = (): void => settle(true);
     const onClose = (): void => settle(false);
     const timer = clock.after(idleTimeoutMs, () => {
       settle(false);
       response.destroy();
     });
-    response.on('drain', onDrain);
     response.on('close', onClose);
+    const stop = start(() => settle(true));
   });
 }
