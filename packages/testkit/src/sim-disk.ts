@@ -221,6 +221,13 @@ export class SimDisk {
     return this.#used;
   }
 
+  /** Handles that the current process has not closed. */
+  get openHandles(): number {
+    let handles = 0;
+    for (const file of this.#open) handles += file.openHandles;
+    return handles;
+  }
+
   /** Calls of one kind, or all calls, since the disk was made. */
   calls(operation?: SimOperation): number {
     return operation === undefined ? this.#calls : (this.#counts.get(operation) ?? 0);
