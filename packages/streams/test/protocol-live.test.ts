@@ -259,6 +259,26 @@ describe('SSE', () => {
     await admitted.until(has('upToDate'));
   });
 
+  it('ends when the stream is deleted under its first read', async () => {
+    const { store, served } = await setUp();
+    const whole = store.read.bind(store);
+    let goOn = (): void => undefined;
+    const held = new Promise<void>((resolve) => (goOn = resolve));
+    let reading = false;
+    store.read = async (request) => {
+      reading = true;
+      const slice = await whole(request);
+      await held;
+      return slice;
+    };
+    const reader = get(served, 'offset=-1&live=sse');
+    while (!reading) await new Promise((resolve) => setTimeout(resolve, 2));
+    await store.delete('s');
+    goOn();
+    await reader.until(has('event: control', '\r\n0\r\n\r\n'));
+    expect(served.protocol.liveReaders).toBe(0);
+  });
+
   it('of a stream that is not there is 404 and counts nobody', async () => {
     const { store, served } = await setUp();
     await store.delete('s');

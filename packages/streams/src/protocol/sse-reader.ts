@@ -84,8 +84,9 @@ export class SseReader implements StreamWatcher {
   }
 
   ended(): void {
-    if (this.#state === 'starting') return; // the read will say why
-    this.#end();
+    // The read may say why; if it had got all it needs, nothing else would end the connection.
+    if (this.#state === 'starting') this.#leaving = true;
+    else this.#end();
   }
 
   /** Sends to a live reader, or drops it when it does not read. */
