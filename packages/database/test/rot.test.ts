@@ -114,3 +114,28 @@ it('a file that is missing, cut short or swapped is an error, never an older or 
   }
   expect(surprises).toEqual([]);
 });
+
+it('a log and a state of different copies are an LSN_GAP, whichever is the older one', async () => {
+  const disk = await closedDirectory(new Map());
+  const older = disk.clone();
+  await inLife(disk, async (database, rows) => {
+    for (let i = 0; i < 40; i++) {
+      await rows.write(new Map([['k0', Buffer.alloc(900, i)]]));
+      if (i % 10 === 9) await database.checkpoint();
+    }
+    await database.close();
+  });
+  expect(await readAll(withLogOf(disk.clone(), older))).toBe('LSN_GAP');
+  expect(await readAll(withLogOf(older.clone(), disk))).toBe('LSN_GAP');
+});
+
+function withLogOf(state: SimDisk, log: SimDisk): SimDisk {
+  const isLog = (path: string): boolean => path.endsWith('.seg');
+  const source = state.paths().find((path) => path.endsWith('layout.json')) as string;
+  for (const path of state.paths().filter(isLog)) state.deleteFile(path);
+  for (const path of log.paths().filter(isLog)) {
+    state.duplicateFile(source, path); // makes the name
+    state.replaceContent(path, log.content(path));
+  }
+  return state;
+}
