@@ -257,6 +257,26 @@ describe('one engine, three ways in', () => {
     }
   });
 
+  it('takes the first content of a fork by the type of a source that is on its way itself', async () => {
+    const node = await openNode({ memory: true });
+    const put = (path: string, headers: Record<string, string>, body = ''): Promise<Response> =>
+      node.fetch(
+        new Request(`http://h/v1/stream/${path}`, {
+          method: 'PUT',
+          headers,
+          body: Buffer.from(body),
+        }),
+      );
+    const answers = await Promise.all([
+      put('source', { 'Content-Type': 'application/json' }),
+      put('fork', { 'Stream-Forked-From': '/v1/stream/source' }, '[1,2]'),
+    ]);
+    expect(answers.map(({ status }) => status)).toEqual([201, 201]);
+    const read = await node.fetch(new Request('http://h/v1/stream/fork'));
+    expect(await read.json()).toEqual([1, 2]);
+    await node.close();
+  });
+
   it('streams SSE through fetch, and a cancelled body frees its reader', async () => {
     const node = await open();
     const stream = await node.streams.open('s', { type: 'application/json' });

@@ -4,7 +4,7 @@
  * reference on the source in the same commit that creates it.
  */
 import { HoldfastError, LIMITS } from '@holdfast/core';
-import { sameContentType } from './content-type.ts';
+import { isJsonContentType, sameContentType } from './content-type.ts';
 import { planDelete, planForks } from './delete-plan.ts';
 import { isExpired } from './expiry.ts';
 import { forkDepth } from './fork.ts';
@@ -67,8 +67,9 @@ export function planCreate(
     if ('after' in found) return { kind: 'again', after: found.after };
     origin = found;
   }
-  checkBytes(planning, 0, request.initial?.bytes.length ?? 0);
-  commitCreate(planning, request, replaced, origin, nowMs, resolve, reject);
+  const operation = operationOf(planning, request, origin, nowMs);
+  checkBytes(planning, 0, operation.initial?.bytes.length ?? 0);
+  commitCreate(planning, operation, replaced, origin?.source, resolve, reject);
   return { kind: 'committed' };
 }
 
@@ -171,25 +172,21 @@ function noSource(): HoldfastError {
 
 function commitCreate(
   planning: Planning,
-  request: CreateRequest,
+  operation: CreateOperation,
   replaced: Stream | undefined,
-  origin: { source: Stream; fork: ForkOrigin } | undefined,
-  nowMs: number,
+  source: Stream | undefined,
   resolve: (result: CreateResult) => void,
   reject: (error: HoldfastError) => void,
 ): void {
   const plan = new CommitPlan(planning);
   if (replaced !== undefined) planDelete(planning, plan, replaced);
-  const operation = operationOf(planning, request, origin, nowMs);
   const stream = Stream.created(operation);
   plan.create(stream, operation, operation.initial?.bytes.length ?? 0);
   const view = plan.view(stream);
   view.state = 'active';
   view.closed = operation.closed;
   view.tail = tailOf(operation);
-  if (origin !== undefined) {
-    planForks(plan, origin.source, plan.view(origin.source).forks + 1);
-  }
+  if (source !== undefined) planForks(plan, source, plan.view(source).forks + 1);
   plan.submit(() => resolve({ created: true, info: stream.info }), reject);
 }
 
@@ -214,7 +211,7 @@ function operationOf(
   if (expiry.expiresAtMs !== undefined) operation.expiresAtMs = Math.max(0, expiry.expiresAtMs);
   if (expiry.expiresAtText !== undefined) operation.expiresAtText = expiry.expiresAtText;
   if (origin !== undefined) operation.fork = origin.fork;
-  const { initial } = request;
+  const initial = request.initial?.(isJsonContentType(operation.contentType));
   if (initial !== undefined && initial.lengths.length > 0) operation.initial = initial;
   return operation;
 }

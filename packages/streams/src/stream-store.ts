@@ -45,8 +45,11 @@ export interface CreateRequest {
   readonly expiresAtText?: string;
   readonly closed: boolean;
   readonly fork?: ForkRequest;
-  /** First content; messages already split (see `Messages`). */
-  readonly initial?: Messages;
+  /**
+   * First content: splits and checks it once the stream's type is known, which a fork may take
+   * from a source that is itself on its way; throws `HoldfastError`.
+   */
+  readonly initial?: (json: boolean) => Messages;
 }
 
 /**

@@ -246,7 +246,7 @@ const creates = fc
           contentType: contentType(isJson),
           closed,
           ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
-          ...(initial.length === 0 ? {} : { initial: messagesOf(initial) }),
+          ...(initial.length === 0 ? {} : { initial: () => messagesOf(initial) }),
           ...(fork === undefined
             ? {}
             : { fork: { source: fork.source, subOffset, ...(at === undefined ? {} : { at }) } }),
@@ -433,7 +433,7 @@ async function begin(real: Run): Promise<void> {
       path,
       contentType: contentType(json),
       closed: false,
-      initial: messagesOf(texts),
+      initial: () => messagesOf(texts),
     });
     await real.send(
       real.model.create({ ...request, initial: texts }),

@@ -2,7 +2,7 @@
 import { HoldfastError, LIMITS, type Logger, SILENT } from '@holdfast/core';
 import { describe, expect, test } from 'vitest';
 import type { StreamChange, StreamWatcher } from '../src/stream-store.ts';
-import { EngineFixture, textOf } from './engine-fixture.ts';
+import { body, EngineFixture, textOf } from './engine-fixture.ts';
 
 const P = { id: 'p', epoch: 0, seq: 0 };
 
@@ -517,7 +517,7 @@ describe('limits', () => {
 
   test('the depth of forks of forks', async () => {
     const f = await EngineFixture.open();
-    await f.create('0', { initial: { bytes: Buffer.from('x'), lengths: [1] } });
+    await f.create('0', { initial: body('x') });
     for (let depth = 1; depth <= LIMITS.maxForkDepth; depth++) {
       await f.create(`${depth}`, { fork: { source: `${depth - 1}`, subOffset: 0 } });
       await f.append(`${depth}`, 'x');

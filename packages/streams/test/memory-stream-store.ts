@@ -89,7 +89,7 @@ export class MemoryStreamStore implements StreamStore {
     const stream = this.#open(request, contentType, source);
     if (request.fork !== undefined && source !== undefined) inherit(stream, source, request.fork);
     if (source !== undefined) source.forks++;
-    if (request.initial !== undefined) add(stream, request.initial);
+    if (request.initial !== undefined) add(stream, request.initial(stream.json));
     stream.closed = request.closed;
     this.#streams.set(stream.path, stream);
     this.writes++;

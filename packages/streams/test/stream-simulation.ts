@@ -251,7 +251,7 @@ class History {
       path,
       contentType: typeOf(json),
       closed,
-      ...(initial.length === 0 ? {} : { initial: messagesOf(initial) }),
+      ...(initial.length === 0 ? {} : { initial: () => messagesOf(initial) }),
     });
     this.#track(expected, sent);
   }

@@ -13,8 +13,6 @@ export interface ContentTypeFacts {
   readonly headers: readonly string[];
 }
 
-export const DEFAULT_CONTENT_TYPE = 'application/octet-stream';
-
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 const QUOTED =
   '"(?:[\\t \\x21\\x23-\\x5b\\x5d-\\x7e\\x80-\\xff]|\\\\[\\t\\x20-\\x7e\\x80-\\xff])*"';

@@ -6,7 +6,7 @@ import type { CreateRequest, CreateResult, ForkRequest, Messages } from '../stre
 import { LIMITS } from '@holdfast/core';
 import { collectBody } from './body.ts';
 import type { Exchange } from './exchange.ts';
-import { DEFAULT_CONTENT_TYPE, factsOf, parseContentType } from './media-type.ts';
+import { parseContentType } from './media-type.ts';
 import {
   parseClosed,
   parseExpiry,
@@ -31,9 +31,9 @@ export function putStream(exchange: Exchange): void {
     ...(fork === undefined ? {} : { fork }),
   };
   collectBody(exchange, (body) => {
-    const initial = body.length === 0 ? undefined : split(body, isJson(exchange, request));
+    const initial = (json: boolean): Messages => split(body, json);
     exchange.context.store
-      .create(initial === undefined ? request : { ...request, initial })
+      .create(body.length === 0 ? request : { ...request, initial })
       .then((result) => created(exchange, result))
       .catch((error: unknown) => exchange.fail(error));
   });
@@ -63,18 +63,6 @@ function parseSource(forkedFrom: string, basePath: string): string {
   } catch (error) {
     if (!isHoldfastError(error)) throw error;
     throw invalid('stream-forked-from is not the path of a stream');
-  }
-}
-
-/** A fork without a type of its own has its source's. */
-function isJson(exchange: Exchange, request: CreateRequest): boolean {
-  if (request.contentType !== undefined) return factsOf(request.contentType).json;
-  if (request.fork === undefined) return factsOf(DEFAULT_CONTENT_TYPE).json;
-  try {
-    return exchange.context.store.stat(request.fork.source).json;
-  } catch {
-    // No such source: `create` says so, in the same turn and in the words of the protocol.
-    return false;
   }
 }
 
