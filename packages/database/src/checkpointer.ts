@@ -21,6 +21,7 @@ import {
   cut,
   type FileId,
   type FileSystem,
+  LIMITS,
   type Logger,
   type Lsn,
   type ShardId,
@@ -114,7 +115,9 @@ export class Checkpointer {
 
   async #run(options: CheckpointOptions): Promise<void> {
     if (this.#pending !== undefined) await this.#write(this.#pending, false);
-    const rewrite = await rewriteExtents(this.#components, this.#state, this.#damaged);
+    const rewrite = (await this.#hasRoomToCopy(options))
+      ? await rewriteExtents(this.#components, this.#state, this.#damaged)
+      : undefined;
     if (rewrite === undefined && options.clean !== true && this.#nothingNew(options)) return;
     await cut('database.beforeCollect');
     this.#pending = this.#collect(options, rewrite);
@@ -126,6 +129,17 @@ export class Checkpointer {
       (shard) => shard.appliedLsn === this.#state.appliedLsn(),
     );
     return written && options.all !== true && !this.#state.shards.some((shard) => shard.dirty);
+  }
+
+  /**
+   * On a disk that is nearly full the cut goes first: it lets the log go and drops what was
+   * deleted. A copy made before could take the very room that the cut needs.
+   */
+  async #hasRoomToCopy(options: CheckpointOptions): Promise<boolean> {
+    if (this.#nothingNew(options)) return true;
+    const { fileSystem } = this.#components;
+    const free = await fileSystem.freeBytes(this.#state.dir).catch(() => Infinity);
+    return free >= LIMITS.checkpointLogBytes + LIMITS.extentRewriteBytes;
   }
 
   #collect(options: CheckpointOptions, rewrite: Rewrite | undefined): Cut {

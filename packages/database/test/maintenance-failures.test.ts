@@ -2,7 +2,15 @@
 import { type FileSystem, type Logger, onCut, SILENT } from '@holdfast/core';
 import { type Fault, SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Database, type DatabaseSettings, openDatabase } from '../src/index.ts';
+import { encodeExtentRef, type ExtentRef } from '@holdfast/tables';
+import {
+  type CollectingShard,
+  type Database,
+  type DatabaseSettings,
+  type MovedExtent,
+  openDatabase,
+  type Shard,
+} from '../src/index.ts';
 import { RowEngine, type RowOperation } from './row-engine.ts';
 
 /** One database on one simulated disk, life after life. */
@@ -67,6 +75,45 @@ class Bench {
   }
 }
 
+/** Writes the row of every extent again at each collect, as it is. */
+class Restless extends RowEngine {
+  readonly #refs = new Map<string, ExtentRef>();
+
+  override collect(shard: CollectingShard): void {
+    super.collect({
+      ...bound(shard),
+      writeExtent: (owner, parts) => {
+        const ref = shard.writeExtent(owner, parts);
+        this.#refs.set(owner.toString(), ref);
+        return ref;
+      },
+      delete: (key) => {
+        this.#refs.delete(key.toString());
+        shard.delete(key);
+      },
+    });
+    for (const [owner, ref] of this.#refs) shard.put(Buffer.from(owner), encodeExtentRef(ref));
+  }
+
+  override extentsMoved(shard: Shard, moves: readonly MovedExtent[]): void {
+    super.extentsMoved(shard, moves);
+    for (const { owner, to } of moves) this.#refs.set(owner.toString(), to);
+  }
+}
+
+function bound(shard: CollectingShard): CollectingShard {
+  return {
+    id: shard.id,
+    get: (key) => shard.get(key),
+    scan: (range) => shard.scan(range),
+    readExtent: (ref, offset, length) => shard.readExtent(ref, offset, length),
+    put: (key, value) => shard.put(key, value),
+    delete: (key) => shard.delete(key),
+    writeExtent: (owner, parts) => shard.writeExtent(owner, parts),
+    freeExtent: (ref) => shard.freeExtent(ref),
+  };
+}
+
 const large = (digit: number): string => String(digit).repeat(20_000);
 
 describe('a checkpoint', () => {
@@ -108,6 +155,40 @@ describe('a checkpoint', () => {
     expect(bench.files(/\/extent-/)).toHaveLength(1);
     await bench.run(database.checkpoint());
     expect(await bench.read('a')).toBe(large(1));
+  });
+
+  it('comes before the copying of extents when there is not room for both', async () => {
+    const bench = new Bench();
+    const database = await bench.open({ segmentTargetBytes: 64 * 1024 });
+    for (let i = 0; i < 8; i++) await bench.write(`k${i}`, large(i));
+    await bench.run(database.checkpoint());
+    for (let i = 3; i < 8; i++) await bench.write(`k${i}`);
+    await bench.run(database.checkpoint());
+    for (let i = 0; i < 4; i++) await bench.write('new', large(i).repeat(2));
+    // 60 KB of the sparse file are alive, 40 KB are new.
+    bench.fs.disk.capacityBytes = bench.fs.disk.usedBytes + 80 * 1024;
+    await bench.run(database.checkpoint());
+    expect(await bench.read('new')).toBe(large(3).repeat(2));
+    await bench.run(database.checkpoint());
+    expect(await bench.read('k0')).toBe(large(0));
+    await bench.run(database.close());
+  });
+
+  it('keeps a row that was written anew over an extent that is being copied', async () => {
+    const bench = new Bench();
+    const rows = new Restless();
+    const database = await bench.open({}, rows);
+    for (let i = 0; i < 8; i++) await bench.write(`k${i}`, large(i));
+    await bench.run(database.checkpoint());
+    for (let i = 3; i < 8; i++) await bench.write(`k${i}`);
+    for (let i = 0; i < 3; i++) {
+      await bench.write('other', String(i));
+      await bench.run(database.checkpoint());
+    }
+    expect(database.stats().extentFiles).toBe(1);
+    await bench.run(database.close());
+    await bench.open();
+    for (let i = 0; i < 3; i++) expect(await bench.read(`k${i}`)).toBe(large(i));
   });
 
   it('whose manifest may or may not be on disk is never written again', async () => {
