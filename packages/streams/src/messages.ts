@@ -33,7 +33,11 @@ export function splitBytes(body: Buffer): Messages {
   return { bytes: body, lengths: [body.length] };
 }
 
-/** One level of a top-level array is flattened; anything else is one message. */
+/**
+ * One level of a top-level array is flattened; anything else is one message.
+ *
+ * @param body ownership passes: its bytes may become the messages, and its last bracket a comma.
+ */
 export function splitJson(body: Buffer, limits: JsonSplitLimits = LIMITS): Messages {
   if (!isUtf8(body)) throw new HoldfastError('INVALID_JSON', 'body is not valid utf-8');
   const scanner = new JsonScanner(body, limits.maxJsonDepth);
@@ -79,7 +83,7 @@ function elementBounds(scanner: JsonScanner, maxMessages: number): number[] {
   }
 }
 
-/** Copies the messages out, each with a comma behind it. */
+/** The messages, each with a comma behind it; in place where they already stand like that. */
 function gather(body: Buffer, bounds: readonly number[]): Messages {
   const lengths: number[] = [];
   let total = 0;
@@ -88,15 +92,14 @@ function gather(body: Buffer, bounds: readonly number[]): Messages {
     lengths.push(length);
     total += length;
   }
-  const bytes = Buffer.allocUnsafe(total);
   const first = bounds[0] as number;
   const last = bounds[bounds.length - 1] as number;
-  if (total === last - first + 1) {
+  if (total === last - first + 1 && last < body.length) {
     // No white space between messages: they already stand with one comma between them.
-    body.copy(bytes, 0, first, last);
-    bytes[total - 1] = COMMA;
-    return { bytes, lengths };
+    body[last] = COMMA;
+    return { bytes: body.subarray(first, last + 1), lengths };
   }
+  const bytes = Buffer.allocUnsafe(total);
   let to = 0;
   for (let i = 0; i < bounds.length; i += 2) {
     to += body.copy(bytes, to, bounds[i], bounds[i + 1]);

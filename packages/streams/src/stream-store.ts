@@ -72,7 +72,10 @@ export interface AppendRequest {
   readonly path: string;
   /** Must match when there is data. */
   readonly contentType?: string;
-  /** Splits and checks the body once the stream's type is known; throws `HoldfastError`. */
+  /**
+   * Splits and checks the body once the stream's type is known; throws `HoldfastError`. May be
+   * called again, and then gives the same.
+   */
   readonly messages?: (json: boolean) => Messages;
   readonly producer?: ProducerTag;
   readonly streamSeq?: string;

@@ -35,7 +35,10 @@ function append(
   if (hasData) {
     // A close without data may come with any type a client library adds (PROTOCOL 5.2).
     request.contentType = requireContentType(exchange.fields.contentType);
-    request.messages = (json: boolean): Messages => (json ? splitJson(body) : splitBytes(body));
+    // Split once: splitting takes the body, and a plan may be made again.
+    let messages: Messages | undefined;
+    request.messages = (json: boolean): Messages =>
+      (messages ??= json ? splitJson(body) : splitBytes(body));
   } else if (!close) {
     throw new HoldfastError('EMPTY_BODY', 'an append needs a body');
   }
