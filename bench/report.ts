@@ -77,7 +77,7 @@ export function verdict(goal: Goal, by: Partial<Record<TargetName, Metrics>>): s
     const theirs = by[peer]?.[goal.metric];
     if (wanted === undefined || theirs === undefined || !(theirs > 0)) continue;
     const reached = goal.better === 'more' ? ours / theirs / wanted : (wanted * theirs) / ours;
-    if (reached < 1) short.push(`${peer}: ${Math.round(reached * 100)} % of the goal`);
+    if (reached < 1) short.push(`${peer}: ${rounded(reached * 100, 3)} % of the goal`);
   }
   if (goal.absolute !== undefined && ours > goal.absolute) {
     short.push(`${rounded(ours, 3)} against ${goal.absolute}`);

@@ -81,6 +81,25 @@ describe('waking', () => {
     expect((await waiter).status).toBeLessThan(500);
     await reader.closed;
   });
+
+  it('waiters of a stream that is deleted and made again at once get no fault of the server', async () => {
+    const ROUNDS = 20;
+    const statuses = new Set<number>();
+    for (let round = 0; round < ROUNDS; round++) {
+      const url = server().stream(`live/again-${round}`);
+      const { nextOffset } = await expectStatus(201, 'PUT', url, { headers: OCTETS });
+      const waiters = Array.from({ length: 4 }, () =>
+        request('GET', `${url}?offset=${nextOffset}&live=long-poll`),
+      );
+      await untilParked();
+      const both = [request('DELETE', url), request('PUT', url, { headers: OCTETS })];
+      await Promise.all(both);
+      // Whoever waits on the new stream is let go too.
+      await request('DELETE', url);
+      for (const answer of await Promise.all(waiters)) statuses.add(answer.status);
+    }
+    expect([...statuses].filter((status) => status >= 500)).toEqual([]);
+  });
 });
 
 describe('events', () => {
