@@ -187,4 +187,6 @@ export const LIMITS = {
   reaperBulkFraction: 0.25,
   /** ...and at least this many. */
   reaperBulkMinimum: 1_000,
+  /** ...for this long: time to look at the clock. Longer: the expired take their space longer. */
+  reaperBulkHoldMs: 3_600_000,
 } as const;

@@ -7,6 +7,8 @@
  *    clock moved against the monotonic one by more than `reaperClockJumpMs`.
  * 2. At most `reaperDeletesPerRound` deletes a round; one, when more than `reaperBulkFraction`
  *    of all streams (and at least `reaperBulkMinimum`) are due, or when nobody knows how many.
+ *    Much that is due stays due: after `reaperBulkHoldMs` it goes at the full rate, or streams
+ *    that come and go faster than one a round would fill the node.
  * 3. A stream with an expiry is in the heap or among the due until it is gone.
  */
 import { type Clock, LIMITS, type Logger, type Timer } from '@holdfast/core';
@@ -34,7 +36,8 @@ export class Reaper {
   #startedMs = 0;
   #lastWallMs = 0;
   #lastMonotonicMs = 0;
-  #bulk = false;
+  /** Since when much is due, by the monotonic clock. */
+  #bulkSinceMs: number | undefined;
 
   constructor(
     components: { readonly clock: Clock; readonly logger: Logger },
@@ -78,7 +81,7 @@ export class Reaper {
     }
     if (monotonic - this.#startedMs < this.#graceMs) return;
     const allSeen = this.#look(now);
-    let allowed = this.#allowed(allSeen);
+    let allowed = this.#allowed(allSeen, monotonic);
     while (allowed > 0 && this.#due.length > 0) {
       const stream = this.#due.pop() as Stream;
       if (!this.#isOver(stream, now)) continue;
@@ -118,15 +121,18 @@ export class Reaper {
     return false;
   }
 
-  #allowed(allSeen: boolean): number {
+  #allowed(allSeen: boolean, monotonicMs: number): number {
     const due = this.#due.length;
     const many =
       due >= LIMITS.reaperBulkMinimum && due > this.#reaped.size() * LIMITS.reaperBulkFraction;
-    if (many && !this.#bulk) {
+    if (!many) this.#bulkSinceMs = undefined;
+    else if (this.#bulkSinceMs === undefined) {
+      this.#bulkSinceMs = monotonicMs;
       this.#logger.warn('reaper.mass_expiry', { due, streams: this.#reaped.size() });
     }
-    this.#bulk = many;
-    return many || !allSeen ? 1 : LIMITS.reaperDeletesPerRound;
+    const since = this.#bulkSinceMs;
+    const held = since !== undefined && monotonicMs - since < LIMITS.reaperBulkHoldMs;
+    return held || !allSeen ? 1 : LIMITS.reaperDeletesPerRound;
   }
 
   #schedule(): void {

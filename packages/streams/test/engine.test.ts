@@ -713,6 +713,20 @@ describe('expiry', () => {
     expect(f.host.pending).toBe(LIMITS.reaperDeletesPerRound);
   });
 
+  test('what has been due for long enough goes at the full rate, however much it is', async () => {
+    const f = await EngineFixture.open({ reaperStartGraceMs: 0, reaperIntervalMs: 60_000 });
+    const many = 2 * LIMITS.reaperBulkMinimum;
+    for (let i = 0; i < many; i++) {
+      void f.engine.create({ path: `${i}`, closed: false, ttlSeconds: 1 });
+    }
+    f.host.settle();
+    const rounds = LIMITS.reaperBulkHoldMs / 60_000;
+    f.clock.advance(60_000 * rounds);
+    expect(f.host.pending).toBe(rounds);
+    f.clock.advance(60_000);
+    expect(f.host.pending).toBe(rounds + LIMITS.reaperDeletesPerRound);
+  });
+
   test('the reaper still knows a stream whose replacement was refused', async () => {
     const f = await EngineFixture.open({ reaperStartGraceMs: 0 });
     await f.create('a', { expiresAtMs: f.clock.now() + 1500, expiresAtText: 'soon' });
