@@ -109,6 +109,10 @@ describe('values', () => {
     const seen: CommandCall[] = [];
     await run(['probe', 'a', '-', '--quick'], undefined, [probe(seen)]);
     await run(['probe', 'a', '--', '--quick'], undefined, [probe(seen)]);
+    for (const text of ['--help', '-h']) {
+      expect((await run(['probe', 'a', '--', text], undefined, [probe(seen)])).out).toBe('');
+      expect(seen.pop()?.arguments).toEqual(['a', text]);
+    }
     expect(seen.map((call) => call.arguments)).toEqual([
       ['a', '-'],
       ['a', '--quick'],

@@ -21,7 +21,7 @@ export async function runCommandLine(
     return await dispatch(args, io, commands);
   } catch (error) {
     if (error instanceof OutputClosed) return EXIT.ok;
-    return report(error, io, args.includes('--json'));
+    return report(error, io, beforeData(args).includes('--json'));
   }
 }
 
@@ -78,7 +78,8 @@ function findCommand(commands: readonly Command[], name: string): Command {
 }
 
 async function call(command: Command, args: readonly string[], io: ConsoleIo): Promise<ExitCode> {
-  if (args.includes('--help') || args.includes('-h')) {
+  const own = beforeData(args);
+  if (own.includes('--help') || own.includes('-h')) {
     await io.out(commandHelp(command));
     return EXIT.ok;
   }
@@ -99,6 +100,12 @@ async function call(command: Command, args: readonly string[], io: ConsoleIo): P
     values: new FlagValues(values, command.flags, io.env),
     json: values['json'] === true,
   });
+}
+
+/** What stands behind `--` is data, whatever it looks like. */
+function beforeData(args: readonly string[]): readonly string[] {
+  const end = args.indexOf('--');
+  return end < 0 ? args : args.slice(0, end);
 }
 
 interface ParsedArguments {
