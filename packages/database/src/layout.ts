@@ -14,6 +14,7 @@ import {
   readExactly,
   writeFully,
 } from '@holdfast/core';
+import { storageError } from '@holdfast/tables';
 import { HASH_POLICY } from './shard-placement.ts';
 
 export interface Layout {
@@ -156,17 +157,22 @@ async function replaceFile(
   name: string,
   bytes: Buffer,
 ): Promise<void> {
-  const temporary = `${dir}/${name}.tmp`;
-  if ((await fileSystem.stat(temporary)) !== undefined) await fileSystem.unlink(temporary);
-  const file = await fileSystem.open(temporary, 'create');
+  const path = `${dir}/${name}`;
+  const temporary = `${path}.tmp`;
   try {
-    await writeFully(file, bytes, 0);
-    await file.datasync();
-  } finally {
-    await file.close();
+    if ((await fileSystem.stat(temporary)) !== undefined) await fileSystem.unlink(temporary);
+    const file = await fileSystem.open(temporary, 'create');
+    try {
+      await writeFully(file, bytes, 0);
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+    await fileSystem.rename(temporary, path);
+    await fileSystem.syncDirectory(dir);
+  } catch (error) {
+    throw storageError(error, 'replacing', path);
   }
-  await fileSystem.rename(temporary, `${dir}/${name}`);
-  await fileSystem.syncDirectory(dir);
 }
 
 function damaged(path: string, what: string, cause?: unknown): HoldfastError {

@@ -72,9 +72,10 @@ export async function openDatabase(
   engines: readonly Engine[],
 ): Promise<Database> {
   if (settings.shardCount !== undefined) assertShardCount(settings.shardCount);
+  const registry = new EngineRegistry(engines);
   await components.fileSystem.makeDirectory(settings.dir);
   const lock = await components.fileSystem.lockDirectory(settings.dir);
-  const opening = new Opening(components, settings, engines, lock);
+  const opening = new Opening(components, settings, registry, lock);
   try {
     return await opening.run();
   } catch (error) {
@@ -97,7 +98,7 @@ class Opening {
   constructor(
     components: DatabaseComponents,
     settings: DatabaseSettings,
-    engines: readonly Engine[],
+    registry: EngineRegistry,
     lock: DirectoryLock,
   ) {
     this.#components = {
@@ -106,7 +107,7 @@ class Opening {
       ...components,
     };
     this.#settings = settings;
-    this.#registry = new EngineRegistry(engines);
+    this.#registry = registry;
     this.#lock = lock;
     this.#cache = new BlockCache(settings.blockCacheBytes ?? LIMITS.blockCacheBytes);
   }

@@ -80,7 +80,13 @@ async function moveRows(
   assert(layout !== undefined, 'layout vanished while the directory was locked');
   const codec = new BlockCodec(layout.databaseId);
   const { store, manifest } = await ManifestStore.open({ fileSystem, codec }, dir);
-  assert(manifest?.cleanShutdown === true, 'rebalance needs a database closed in good order');
+  assert(manifest !== undefined, 'manifest vanished while the directory was locked');
+  if (!manifest.cleanShutdown) {
+    throw new HoldfastError(
+      'DISK_FULL',
+      `no room to bring what the log holds into tables first, free space path=${dir}`,
+    );
+  }
   const keeper = new ManifestKeeper(store, manifest, clock);
   const shared = { fileSystem, codec, cache: new BlockCache(LIMITS.blockCacheBytes) };
   const sources = await openTables(shared, dir, manifest);

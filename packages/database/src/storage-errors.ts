@@ -1,5 +1,5 @@
 /** What a failed call on a file means for the work it was part of. */
-import { HoldfastError, isHoldfastError, systemErrorCode } from '@holdfast/core';
+import { type HoldfastError, isHoldfastError, systemErrorCode } from '@holdfast/core';
 
 const MENDABLE: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE']);
 

@@ -9,6 +9,7 @@ import {
   type DatabaseSettings,
   type MovedExtent,
   openDatabase,
+  rebalanceDatabase,
   type Shard,
 } from '../src/index.ts';
 import { RowEngine, type RowOperation } from './row-engine.ts';
@@ -338,4 +339,41 @@ it('a commit of more operations than can be read back is refused', async () => {
   bench.powerCut();
   await bench.open();
   expect(bench.rows.keys()).toHaveLength(4096);
+});
+
+it('a rebalance without room says so, and leaves the old number of shards or the new one', async () => {
+  let refused = 0;
+  for (let spare = 0; spare < 12_000; spare += 400) {
+    const bench = new Bench();
+    const database = await bench.open({ shardCount: 2 });
+    for (let i = 0; i < 6; i++) await bench.write(`k${i}`, large(i));
+    await bench.run(database.close());
+    const { disk } = bench.fs;
+    disk.capacityBytes = disk.usedBytes + spare;
+    const components = { fileSystem: bench.fs, clock: bench.clock, random: bench.random };
+    const settings = { dir: '/data', shardCount: 4, diskReserveBytes: 0 };
+    const done = await bench.run(
+      rebalanceDatabase(components, settings, [new RowEngine()]).catch((error: unknown) => error),
+    );
+    if (done instanceof Error) {
+      expect(done).toMatchObject({ code: 'DISK_FULL' });
+      refused++;
+    }
+    disk.capacityBytes = Infinity;
+    const again = await bench.open({ shardCount: done instanceof Error ? 2 : 4 });
+    for (let i = 0; i < 6; i++) expect(await bench.read(`k${i}`)).toBe(large(i));
+    await bench.run(again.close());
+  }
+  expect(refused).toBeGreaterThan(5);
+});
+
+it('an open with two engines for one record type gives the directory back', async () => {
+  const bench = new Bench();
+  const opening = openDatabase(
+    { fileSystem: bench.fs, clock: bench.clock, random: bench.random },
+    { dir: '/data' },
+    [new RowEngine(), new RowEngine()],
+  );
+  await expect(bench.run(opening)).rejects.toThrow(TypeError);
+  await bench.run((await bench.open()).close());
 });

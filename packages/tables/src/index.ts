@@ -20,3 +20,4 @@ export type { BatchedRows } from './table-scan.ts';
 export * from './tables-cut-points.ts';
 export type { TableTarget, TableWriteComponents } from './table-writer.ts';
 export * from './write-table.ts';
+export { storageError } from './storage-error.ts';
