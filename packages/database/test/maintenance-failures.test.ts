@@ -367,6 +367,20 @@ it('a rebalance without room says so, and leaves the old number of shards or the
   expect(refused).toBeGreaterThan(5);
 });
 
+it('a close on a full disk does not fail over the commits that were refused', async () => {
+  const bench = new Bench();
+  const database = await bench.open({ preallocateBytes: 8 * 1024 });
+  await bench.write('a', large(1));
+  bench.fs.disk.capacityBytes = bench.fs.disk.usedBytes;
+  const refused = bench.rows.write(new Map([['b', Buffer.alloc(1_000_000)]]));
+  const closing = database.close();
+  await expect(bench.run(refused)).rejects.toMatchObject({ code: 'DISK_FULL', effect: 'none' });
+  await bench.run(closing);
+  bench.fs.disk.capacityBytes = Infinity;
+  await bench.open();
+  expect(await bench.read('a')).toBe(large(1));
+});
+
 it('an open with two engines for one record type gives the directory back', async () => {
   const bench = new Bench();
   const opening = openDatabase(
