@@ -131,6 +131,8 @@ export const LIMITS = {
   maxCollectedBodyBytes: (256 * MIB) as number,
   /** Request line. Beyond: `URL_TOO_LONG` (414). */
   maxUrlBytes: (8 * KIB) as number,
+  /** How long the rest of a refused body is taken and dropped, so that its sender sees the answer. */
+  lingerMs: 1_000,
   /** All request headers. Beyond: 431. */
   maxHeaderBytes: (16 * KIB) as number,
   /** Time for the headers of one request, against slow senders. */

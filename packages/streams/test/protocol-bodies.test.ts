@@ -76,6 +76,26 @@ describe('a body', () => {
     await until(() => collected() === 0);
   });
 
+  it.each(['announced', 'chunked'])(
+    'that is too large, %s, has its answer read by a client that sends all of it first',
+    async (framing) => {
+      const { own, collected } = await serve({ maxBodyBytes: 1000 });
+      const size = 8 * 1024 * 1024;
+      const head = framing === 'chunked' ? CHUNKED : `${HEAD}Content-Length: ${size}\r\n\r\n`;
+      const client = new RawReader(own.port, head);
+      client.socket.pause();
+      const body = 'x'.repeat(size);
+      const rest = framing === 'chunked' ? `${size.toString(16)}\r\n${body}\r\n0\r\n\r\n` : body;
+      const failure = await new Promise((resolve) => client.socket.write(rest, resolve));
+      expect(failure ?? undefined).toBeUndefined();
+      client.socket.resume();
+      await client.untilClosed();
+      expect(client.text).toMatch(/^HTTP\/1\.1 413 /);
+      expect(client.text).toContain('BODY_TOO_LARGE');
+      expect(collected()).toBe(0);
+    },
+  );
+
   it('that would be one too many beside the others is refused with 503, and they go on', async () => {
     const { own, store, collected } = await serve({ maxCollectedBodyBytes: 100_000 });
     const first = new RawReader(own.port, `${HEAD}Content-Length: 60000\r\n\r\n`);

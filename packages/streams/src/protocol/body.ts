@@ -33,7 +33,6 @@ export function collectBody(exchange: Exchange, done: (body: Buffer) => void): v
     } catch (error) {
       refused = true;
       body.release();
-      request.pause();
       exchange.fail(error);
     }
   });

@@ -13,6 +13,7 @@ import {
 import { formatPosition } from '../position.ts';
 import { statusOf } from './error-status.ts';
 import type { ProtocolContext } from './exchange.ts';
+import { endAfterRequest } from './linger.ts';
 import { SECURITY_HEADERS } from './response-headers.ts';
 import { HEADERS } from './header-names.ts';
 
@@ -62,6 +63,11 @@ export function sendProblem(
   const origin = originOf(request);
   if (origin !== undefined) headers.push(...context.crossOrigin.headersFor(origin, false));
   response.writeHead(status, headers);
+  if (UNREAD.has(error.code) && !request.complete && request.method !== 'HEAD') {
+    response.write(body);
+    endAfterRequest(request, response, context.clock);
+    return;
+  }
   response.end(request.method === 'HEAD' ? undefined : body);
 }
 
