@@ -75,8 +75,6 @@ export const LIMITS = {
   maxUncheckpointedBytes: (512 * MIB) as number,
   /** Pause before a checkpoint that met a full disk is tried again. */
   checkpointRetryMs: 1_000,
-  /** A replaced extent file stays open this long for readers that started before. */
-  retiredFileGraceMs: 300_000,
   /** An extent file with less than this share of live bytes is rewritten. */
   extentRewriteFraction: 0.5,
   /** Extent files of a database above which the smallest are merged. */

@@ -5,12 +5,11 @@
  * Invariants
  * 1. A ref given out by `write` can be read at once and for as long as its row lives.
  * 2. Live bytes of a file only fall; they change on disk with the manifest that drops the rows.
- * 3. A file leaves only after a manifest without it is durable; readers that started before
- *    keep its handle for `retiredFileGraceMs`.
+ * 3. A file leaves only after a manifest without it is durable. A read under way keeps its handle;
+ *    one that comes later with an old ref gets `FILE_MISSING`, and has been told by `extentsMoved`.
  */
 import {
   type BlockCodec,
-  type Clock,
   type FileId,
   type FileSystem,
   HoldfastError,
@@ -33,7 +32,6 @@ interface Components {
   readonly fileSystem: FileSystem;
   readonly codec: BlockCodec;
   readonly cache: BlockCache;
-  readonly clock: Clock;
 }
 
 export class ExtentStore {
@@ -136,10 +134,8 @@ export class ExtentStore {
   async drop(fileId: number): Promise<void> {
     const file = this.#files.get(fileId);
     if (file === undefined) return;
-    this.#components.clock.after(LIMITS.retiredFileGraceMs, () => {
-      this.#files.delete(fileId);
-      void file.retire();
-    });
+    this.#files.delete(fileId);
+    void file.retire(); // with its last reader; it does not reject
     await this.#components.fileSystem.unlink(this.#path(fileId));
   }
 

@@ -242,9 +242,9 @@ class Opening {
   }
 
   async #openFiles(codec: BlockCodec, keeper: ManifestKeeper): Promise<ExtentStore> {
-    const { fileSystem, clock } = this.#components;
+    const { fileSystem } = this.#components;
     const { dir } = this.#settings;
-    const shared = { fileSystem, codec, cache: this.#cache, clock };
+    const shared = { fileSystem, codec, cache: this.#cache };
     const extents = new ExtentStore(shared, dir, () => keeper.claimFileId());
     this.#extents = extents;
     for (const info of keeper.current.extentFiles) await extents.open(info);

@@ -139,6 +139,8 @@ export class SegmentSupply {
     this.#prepared = undefined;
     this.#active = next;
     this.#parts.segments.begin(next, nextLsn);
+    // A look at a full disk may have begun to extend it: that has to end before its file is closed.
+    while (this.#allocating !== undefined) await this.#allocating.catch(() => undefined);
     await sealed?.close();
   }
 
