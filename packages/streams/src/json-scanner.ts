@@ -53,23 +53,23 @@ export class JsonScanner {
     return this.at >= this.#bytes.length;
   }
 
-  /** The byte at the position; NaN at the end. */
+  /** The byte at the position; 0, which JSON does not know, at the end. */
   peek(): number {
-    return this.#bytes[this.at] ?? NaN;
+    const at = this.at;
+    return at < this.#bytes.length ? (this.#bytes[at] as number) : 0;
   }
 
-  /** Passes white space; says whether there was any. */
-  space(): boolean {
-    const bytes = this.#bytes;
-    const from = this.at;
-    let at = from;
+  /** Passes white space. Mostly there is none, so that is what is quick. */
+  space(): void {
+    if (this.peek() <= 0x20) this.#spaces();
+  }
+
+  #spaces(): void {
     for (;;) {
-      const byte = bytes[at];
-      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break;
-      at++;
+      const byte = this.peek();
+      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return;
+      this.at++;
     }
-    this.at = at;
-    return at > from;
   }
 
   /** Passes one value and returns where it ends. Throws `INVALID_JSON`. */
@@ -137,6 +137,7 @@ export class JsonScanner {
     const bytes = this.#bytes;
     let at = this.at + 1;
     for (;;) {
+      // Behind the end there is `undefined`, which is not plain either.
       while (PLAIN[bytes[at] as number] === 1) at++;
       const byte = bytes[at];
       if (byte === QUOTE) {
@@ -191,9 +192,12 @@ export class JsonScanner {
   }
 
   #digits(): void {
-    const start = this.at;
-    while (isDigit(this.peek())) this.at++;
-    if (this.at === start) throw invalid('a digit is missing', start);
+    const bytes = this.#bytes;
+    const length = bytes.length;
+    let at = this.at;
+    while (at < length && isDigit(bytes[at] as number)) at++;
+    if (at === this.at) throw invalid('a digit is missing', at);
+    this.at = at;
   }
 
   #word(word: string): void {
