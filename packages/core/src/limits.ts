@@ -53,6 +53,8 @@ export const LIMITS = {
   tableWriteBytes: (128 * KIB) as number,
   /** A scan reads ahead up to this much. Larger: fewer reads, more memory per open scan. */
   scanReadBytes: (256 * KIB) as number,
+  /** Bytes of a new file that wait for the disk at a time. Larger: longer waits of the log beside it. */
+  fileSyncBytes: (4 * MIB) as number,
   /** One disk read or write of an extent file, and of a verify, at most. */
   fileReadBytes: (1 * MIB) as number,
   /** Tables up to this size form the smallest tier. */

@@ -11,7 +11,14 @@
  * Owner: the one writer. The caller syncs the directory before naming the file anywhere.
  */
 import { createHash } from 'node:crypto';
-import { cut, type FileHandle, type FileSystem, systemErrorCode, writeFully } from '@holdfast/core';
+import {
+  cut,
+  type FileHandle,
+  type FileSystem,
+  LIMITS,
+  systemErrorCode,
+  writeFully,
+} from '@holdfast/core';
 import { storageError } from './storage-error.ts';
 
 export class NewFile {
@@ -19,6 +26,8 @@ export class NewFile {
   readonly #handle: FileHandle;
   readonly #hash = createHash('sha256');
   #bytes = 0;
+  /** Bytes on disk already: bit by bit, so that the log beside never waits for a large file. */
+  #synced = 0;
 
   private constructor(fileSystem: FileSystem, handle: FileHandle) {
     this.#fileSystem = fileSystem;
@@ -45,10 +54,14 @@ export class NewFile {
     this.#hash.update(bytes);
     try {
       await writeFully(this.#handle, bytes, this.#bytes);
+      this.#bytes += bytes.length;
+      if (this.#bytes - this.#synced >= LIMITS.fileSyncBytes) {
+        await this.#handle.datasync();
+        this.#synced = this.#bytes;
+      }
     } catch (error) {
       throw storageError(error, 'writing', this.#handle.path);
     }
-    this.#bytes += bytes.length;
   }
 
   async finish(): Promise<{ bytes: number; digest: Buffer }> {
