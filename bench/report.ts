@@ -47,7 +47,9 @@ function goalsTable(results: BenchResults): string[] {
       const by = results.scenarios[goal.scenario] ?? {};
       const ours = by.holdfast?.[goal.metric];
       const cells = PEERS.flatMap((peer) => {
-        const theirs = by[peer]?.[goal.metric];
+        // What has no goal against others is a bound of our own.
+        const compared = Object.keys(goal.against).length > 0;
+        const theirs = compared ? by[peer]?.[goal.metric] : undefined;
         return [show(theirs, goal.unit), ratioCell(goal, peer, ours, theirs)];
       });
       return `| ${[goal.label, show(ours, goal.unit), ...cells, verdict(goal, by)].join(' | ')} |`;
