@@ -55,6 +55,7 @@ export function applyOperation(state: Applying, operation: StreamOperation): voi
       stream.applied.state = 'removed';
       state.usage.bytes -= stream.ownBytes;
       state.directory.remove(stream);
+      stream.forgetBytes();
       changes.graves.set(stream.id, stream);
       state.ended(stream);
       break;

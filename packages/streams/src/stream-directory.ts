@@ -6,9 +6,14 @@
  *    is. A planned stream is found by `ahead` and by id alone.
  * 2. A removed stream leaves at its `remove`; a path belongs to at most one stream that is not
  *    removed.
+ * 3. The lists for sorting hold at most about twice as many streams as there are: nobody may ever
+ *    ask for a list, and streams come and go.
  */
 import type { ListRequest } from './stream-store.ts';
 import type { Stream } from './stream.ts';
+
+/** Removed streams that the lists may hold beyond as many as there are. */
+const MAX_STALE = 256;
 
 export class StreamDirectory {
   readonly #byId = new Map<number, Stream>();
@@ -61,6 +66,7 @@ export class StreamDirectory {
     this.#byId.delete(stream.id);
     if (this.#byPath.get(stream.path) === stream) this.#byPath.delete(stream.path);
     this.#removedSinceSorted++;
+    if (this.#removedSinceSorted > this.#byPath.size + MAX_STALE) this.#forgetRemoved(); // I3
   }
 
   all(): IterableIterator<Stream> {
@@ -79,6 +85,13 @@ export class StreamDirectory {
       if (stream.path !== after && wanted(stream)) found.push(stream);
     }
     return found;
+  }
+
+  #forgetRemoved(): void {
+    const present = (stream: Stream): boolean => this.#byId.get(stream.id) === stream;
+    this.#sorted = this.#sorted.filter(present);
+    this.#unsorted = this.#unsorted.filter(present);
+    this.#removedSinceSorted = 0;
   }
 
   /** Merges what changed into the sorted list: O(n) after a change, nothing otherwise. */

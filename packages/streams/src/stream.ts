@@ -143,6 +143,11 @@ export class Stream {
     this.#info = undefined;
   }
 
+  /** Nobody will read it again: whoever holds the removed stream holds no data with it. */
+  forgetBytes(): void {
+    this.tail = new TailBuffer(this.applied.tail);
+  }
+
   /** A snapshot of the applied state; the same object until something changes. */
   get info(): StreamInfo {
     if (this.#info !== undefined) return this.#info;
