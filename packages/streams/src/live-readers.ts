@@ -2,6 +2,8 @@
  * Tells live readers what a durable batch changed: once per stream, with one shared change,
  * however many appends and readers there are.
  */
+import { HoldfastError } from '@holdfast/core';
+import { gone, notFound } from './planning.ts';
 import type { Position } from './position.ts';
 import type { StreamChange, StreamWatcher } from './stream-store.ts';
 import type { Stream } from './stream.ts';
@@ -37,7 +39,9 @@ export class LiveReaders {
 export function endAll(stream: Stream): void {
   const watchers = stream.watchers;
   stream.watchers = undefined;
-  for (const watcher of watchers ?? []) watcher.ended();
+  if (watchers === undefined) return;
+  const reason = whyEnded(stream);
+  for (const watcher of watchers) watcher.ended(reason);
 }
 
 function tell(stream: Stream, from: Position): void {
@@ -53,4 +57,11 @@ function tell(stream: Stream, from: Position): void {
   };
   // A copy: a reader may leave, and others come, while it is told.
   for (const watcher of [...watchers]) if (watchers.has(watcher)) watcher.changed(change);
+}
+
+/** By the stream itself: another one may be at its path by now. */
+function whyEnded({ applied }: Stream): HoldfastError {
+  if (applied.state === 'removed') return notFound();
+  if (applied.state === 'softDeleted') return gone();
+  return new HoldfastError('DRAINING', 'the node stopped serving this stream');
 }

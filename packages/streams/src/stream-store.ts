@@ -15,6 +15,7 @@
  *    `nextOffset`, `PRODUCER_FENCED` the `currentEpoch`, `PRODUCER_SEQ_GAP` `expectedSeq` and
  *    `receivedSeq`.
  */
+import type { HoldfastError } from '@holdfast/core';
 import type { Position } from './position.ts';
 
 export interface StreamConfig {
@@ -144,7 +145,7 @@ export interface StreamWatcher {
   /** Something changed (data or closure); called once per durable batch. */
   changed(change: StreamChange): void;
   /** The stream was deleted or expired, or the node failed. */
-  ended(): void;
+  ended(reason: HoldfastError): void;
 }
 
 /** Shared by all watchers of a stream: derived encodings may be cached on it by the caller. */

@@ -107,7 +107,8 @@ export class MemoryStreamStore implements StreamStore {
   async delete(path: string): Promise<void> {
     const stream = this.#live(path);
     this.#remove(stream);
-    for (const watcher of stream.watchers) watcher.ended();
+    for (const watcher of stream.watchers)
+      watcher.ended(new HoldfastError('STREAM_NOT_FOUND', 'stream was deleted'));
   }
 
   stat(path: string): StreamInfo {

@@ -7,7 +7,7 @@
  * 2. A waiter is answered once, and counted out once, whatever ends it.
  * 3. What one change wakes shares one body and, unless its request asks for more, one head.
  */
-import { HoldfastError, type Timer } from '@holdfast/core';
+import type { HoldfastError, Timer } from '@holdfast/core';
 import { comparePositions, formatPosition, type Position } from '../position.ts';
 import type { StreamChange, StreamSlice, StreamWatcher } from '../stream-store.ts';
 import type { CursorSource } from './cursor.ts';
@@ -186,11 +186,10 @@ class LongPoll implements StreamWatcher {
     }
   }
 
-  ended(): void {
+  ended(reason: HoldfastError): void {
     if (this.#onEnd === undefined) return;
     this.#leave();
-    const exchange = this.#exchange;
-    exchange.fail(whyEnded(exchange));
+    this.#exchange.fail(reason);
   }
 
   /** Nothing came, or the node drains. */
@@ -216,16 +215,6 @@ class LongPoll implements StreamWatcher {
     this.#exchange.context.live.leave();
     onEnd(this);
   };
-}
-
-/** Why a watched stream ended: it is not there any more, or the node cannot serve it. */
-function whyEnded(exchange: Exchange): unknown {
-  try {
-    exchange.context.store.stat(exchange.path);
-  } catch (error) {
-    return error;
-  }
-  return new HoldfastError('NODE_FAILED', 'the node stopped serving this stream');
 }
 
 function sendNothingNew(
