@@ -4,7 +4,7 @@ import { ERROR_CODES, LIMITS } from '@holdfast/core';
 import { describe, expect, it } from 'vitest';
 import { expectStatus, JSON_TYPE, OCTETS, readAll, request } from './http-request.ts';
 import { residentBytes, hasProcessCounters } from './process-counters.ts';
-import { exchange } from './raw-exchange.ts';
+import { exchange, patientExchange } from './raw-exchange.ts';
 import { useServer } from './use-server.ts';
 
 const MIB = 1024 * 1024;
@@ -374,7 +374,7 @@ describe('size', () => {
         const pieces = framing.startsWith('T')
           ? Array.from({ length: 75 }, () => [size, piece, Buffer.from('\r\n')]).flat()
           : Array.from({ length: 75 }, () => piece);
-        const answer = await exchange(server().port, head, ...pieces);
+        const answer = await patientExchange(5_000, server().port, head, ...pieces);
         // Who sends that much may be cut off before it reads the answer; accepted it is never.
         expect(answer.statuses.filter((status) => status !== 413)).toEqual([]);
         expect(answer.closed).toBe(true);

@@ -13,6 +13,15 @@ const IDLE_MS = 400;
 
 /** Sends the pieces; ends when the server closes or has nothing more to say. */
 export function exchange(port: number, ...pieces: (string | Uint8Array)[]): Promise<RawExchange> {
+  return patientExchange(IDLE_MS, port, ...pieces);
+}
+
+/** @param idleMs silence after which the server is taken to have nothing more to say. */
+export function patientExchange(
+  idleMs: number,
+  port: number,
+  ...pieces: (string | Uint8Array)[]
+): Promise<RawExchange> {
   return new Promise((resolve) => {
     const socket = net.connect(port, '127.0.0.1');
     const parts: Buffer[] = [];
@@ -24,11 +33,11 @@ export function exchange(port: number, ...pieces: (string | Uint8Array)[]): Prom
       const statuses = [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map((match) => Number(match[1]));
       resolve({ statuses, text, closed });
     };
-    let timer = setTimeout(finish, IDLE_MS);
+    let timer = setTimeout(finish, idleMs);
     socket.on('data', (part: Buffer) => {
       parts.push(part);
       clearTimeout(timer);
-      timer = setTimeout(finish, IDLE_MS);
+      timer = setTimeout(finish, idleMs);
     });
     socket.on('error', () => undefined);
     socket.on('close', () => {
