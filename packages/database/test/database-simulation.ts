@@ -16,6 +16,8 @@ import {
   SeededRandom,
   SimClock,
   SimFs,
+  type HistoryRange,
+  runHistories,
 } from '@holdfast/testkit';
 import { type Database, openDatabase } from '../src/index.ts';
 import { RowEngine } from './row-engine.ts';
@@ -38,15 +40,14 @@ const COUNTER = '#';
 const FAILURES: readonly FaultEffect[] = ['EIO', 'ENOSPC', 'short-write'];
 /** What a node may say when its disk fails. Damage and broken invariants are not among them. */
 const EXPECTED: ReadonlySet<string> = new Set(['STORAGE_UNAVAILABLE', 'DISK_FULL', 'NODE_FAILED']);
+/** And the seed. */
+const REPLAY = 'npm run simulate -- --only database --histories 1 --seed';
 const GENERATIONS = 4;
 const COMMITS_PER_GENERATION = 14;
 /** Longest a database may take to write again once there is room. */
 const RESUME_MS = 5_000;
 
-export async function runDatabaseHistories(options: {
-  readonly seed: number;
-  readonly count: number;
-}): Promise<HistoryTotals> {
+export async function runDatabaseHistories(range: HistoryRange): Promise<HistoryTotals> {
   const totals: HistoryTotals = {
     histories: 0,
     crashes: 0,
@@ -55,20 +56,10 @@ export async function runDatabaseHistories(options: {
     failures: 0,
     refusals: 0,
   };
-  for (let i = 0; i < options.count; i++) {
-    const seed = options.seed + i;
-    try {
-      await new History(seed, totals).run();
-    } catch (cause) {
-      throw new Error(
-        `database history failed, replay with: npm run simulate -- --only database --histories 1 --seed ${seed}`,
-        {
-          cause,
-        },
-      );
-    }
+  await runHistories(range, REPLAY, async (seed) => {
+    await new History(seed, totals).run();
     totals.histories++;
-  }
+  });
   return totals;
 }
 

@@ -13,10 +13,19 @@
  */
 import { type HoldfastError, type Lsn, isHoldfastError, onCut } from '@holdfast/core';
 import { type Log, type LogRecord, type StoredRecord, openLog } from '@holdfast/log';
-import { SeededRandom, SimClock, SimFs, isSimDead } from '@holdfast/testkit';
+import {
+  SeededRandom,
+  SimClock,
+  SimFs,
+  isSimDead,
+  type HistoryRange,
+  runHistories,
+} from '@holdfast/testkit';
 
 const DIRECTORY = '/log';
 const DATABASE_ID = Buffer.from('0123456789abcdef');
+/** And the seed. */
+const REPLAY = 'npm run simulate -- --only log --histories 1 --seed';
 const MAX_LIVES = 6;
 const MAX_ACTIONS = 24;
 
@@ -41,31 +50,18 @@ interface Counters {
 }
 
 /** Runs `count` histories from `seed` on. Rejects at the first that breaks a promise. */
-export async function runLogHistories(options: {
-  seed: number;
-  count: number;
-}): Promise<HistoriesReport> {
+export async function runLogHistories(range: HistoryRange): Promise<HistoriesReport> {
   const counters = { lives: 0, acknowledged: 0, tornTails: 0, crashes: 0, refusedForSpace: 0 };
   const cutPoints = new Map<string, number>();
   const off = onCut((name) => {
     cutPoints.set(name, (cutPoints.get(name) ?? 0) + 1);
   });
   try {
-    for (let i = 0; i < options.count; i++) {
-      const seed = options.seed + i;
-      try {
-        await new History(seed, counters).run();
-      } catch (error) {
-        throw new Error(
-          `log history failed, replay with: npm run simulate -- --only log --histories 1 --seed ${seed}: ${String(error)}`,
-          { cause: error },
-        );
-      }
-    }
+    await runHistories(range, REPLAY, (seed) => new History(seed, counters).run());
   } finally {
     off();
   }
-  return { histories: options.count, ...counters, cutPoints };
+  return { histories: range.count, ...counters, cutPoints };
 }
 
 /** The trace of one history: equal for equal seeds. */

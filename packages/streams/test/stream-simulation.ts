@@ -10,7 +10,14 @@
  */
 import { isHoldfastError, SILENT, systemErrorCode } from '@holdfast/core';
 import { type Database, openDatabase } from '@holdfast/database';
-import { isSimDead, SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
+import {
+  isSimDead,
+  SeededRandom,
+  SimClock,
+  SimFs,
+  type HistoryRange,
+  runHistories,
+} from '@holdfast/testkit';
 import { createStreamEngine, type StreamEngine } from '../src/stream-engine.ts';
 import type { Messages } from '../src/stream-store.ts';
 import { textOf } from './engine-fixture.ts';
@@ -29,29 +36,18 @@ interface Node {
 }
 
 const PATHS = ['a', 'b', 'c/d', 'constructor', 'e'];
+/** And the seed. */
+const REPLAY = 'npm run simulate -- --only streams --histories 1 --seed';
 const GENERATIONS = 4;
 const STEPS = 16;
 const EXPECTED: ReadonlySet<string> = new Set(['STORAGE_UNAVAILABLE', 'NODE_FAILED']);
 
-export async function runStreamHistories(options: {
-  readonly seed: number;
-  readonly count: number;
-}): Promise<StreamHistoryTotals> {
+export async function runStreamHistories(range: HistoryRange): Promise<StreamHistoryTotals> {
   const totals: StreamHistoryTotals = { histories: 0, crashes: 0, commits: 0, checkpoints: 0 };
-  for (let i = 0; i < options.count; i++) {
-    const seed = options.seed + i;
-    try {
-      await new History(seed, totals).run();
-    } catch (cause) {
-      throw new Error(
-        `stream history failed, replay with: npm run simulate -- --only streams --histories 1 --seed ${seed}`,
-        {
-          cause,
-        },
-      );
-    }
+  await runHistories(range, REPLAY, async (seed) => {
+    await new History(seed, totals).run();
     totals.histories++;
-  }
+  });
   return totals;
 }
 

@@ -1,5 +1,6 @@
 export * from './crash-harness.ts';
 export * from './file-system-conformance.ts';
+export * from './run-histories.ts';
 export * from './seeded-random.ts';
 export * from './sim-clock.ts';
 export * from './sim-disk.ts';
