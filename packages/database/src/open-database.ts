@@ -114,8 +114,7 @@ class Opening {
 
   async run(): Promise<Database> {
     const { fileSystem, clock, logger } = this.#components;
-    const { layout, codec, manifest } = await this.#openState();
-    const keeper = manifest;
+    const { layout, codec, manifest: keeper } = await this.#openState();
     const cleanStart = keeper.current.cleanShutdown;
     await keeper.edit((current) => ({
       ...current,

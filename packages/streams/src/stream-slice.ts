@@ -1,5 +1,5 @@
 /** Slices of a stream as they are handed to whoever sends them. */
-import type { PieceBuffers } from './piece-buffers.ts';
+import type { PieceBuffer, PieceBuffers } from './piece-buffers.ts';
 import type { Position } from './position.ts';
 import type { StoredMessages } from './stored-messages.ts';
 import type { StreamInfo, StreamSlice } from './stream-store.ts';
@@ -93,23 +93,23 @@ export class StoredSlice implements StreamSlice {
     }
   }
 
-  /** Two buffers in turn: one is sent while the other is read into. */
+  /** Two buffers in turn: one is sent while the other is read into. A single piece takes one. */
   async *#reads(): AsyncGenerator<readonly Buffer[], void, undefined> {
-    let into = this.#buffers.take();
-    let other = this.#buffers.take();
+    const taken: PieceBuffer[] = [];
+    let turn = 0;
     try {
       for (const range of this.#ranges) {
         let at = range.from;
         while (at < range.to) {
+          const into = (taken[turn] ??= this.#buffers.take());
+          turn = 1 - turn;
           const views = await this.#stored.read(range.stream, at, range.to, into);
           for (const view of views) at += view.length;
           yield views;
-          [into, other] = [other, into];
         }
       }
     } finally {
-      this.#buffers.give(into);
-      this.#buffers.give(other);
+      for (const buffer of taken) this.#buffers.give(buffer);
     }
   }
 }
