@@ -2,8 +2,11 @@
  * The catalogue of error codes. A code says what happened and is part of the public
  * contract (semver); its kind says what the caller does about it.
  *
- * Adding a code: one line here, with the kind that fits the caller's next step. That every
- * value is an `ErrorKind` is checked where `HoldfastError` assigns it.
+ * Adding a code: one line here, with the kind that fits the caller's next step, under a comment
+ * `What it means. Do: what to do.`; then `npm run errors`, which writes docs/ERRORS.md from
+ * here; and a test in which the code is produced, or `npm test` fails (a code for later says
+ * `// reserved: <for what>`). That every value is an `ErrorKind` is checked where
+ * `HoldfastError` assigns it.
  */
 
 /** What the caller does: see the table in ARCHITECTURE.md, "Errors". */
@@ -21,73 +24,249 @@ export type ErrorKind =
 
 export const ERROR_CODES = {
   // invalid
+  /**
+   * A setting of the node, the log, the database or the streams is not usable, or does not fit
+   * the directory that is opened. Do: correct the setting that the message names.
+   */
   INVALID_SETTINGS: 'invalid',
+  /**
+   * The offset is not one that Holdfast gave out, or does not stand between two messages of this
+   * stream. Do: read again from `-1`, or from an offset that came from a response of this stream.
+   */
   INVALID_OFFSET: 'invalid',
+  /**
+   * A header is missing, malformed, repeated or too long. Do: correct the header that the message
+   * names.
+   */
   INVALID_HEADER: 'invalid',
+  /**
+   * A query parameter is malformed, repeated, or does not go with the others. Do: correct the
+   * parameter that the message names.
+   */
   INVALID_QUERY: 'invalid',
+  /**
+   * The path is not the name of a stream: an empty or a dot segment, a bad escape, a forbidden
+   * character, too many segments. Do: choose another path.
+   */
   INVALID_PATH: 'invalid',
+  /**
+   * The body of an append to a JSON stream is not JSON, is nested too deeply, or is no text in
+   * UTF-8. Do: correct the body; nothing of it was stored.
+   */
   INVALID_JSON: 'invalid',
+  /**
+   * An append has no message, and does not close the stream. Do: send at least one message, or
+   * `Stream-Closed: true`.
+   */
   EMPTY_BODY: 'invalid',
+  /**
+   * `Stream-TTL` or `Stream-Expires-At` is malformed, out of range, or both are given. Do:
+   * correct the header.
+   */
   INVALID_TTL: 'invalid',
+  /**
+   * The three producer headers are incomplete or malformed, or a new epoch does not begin with
+   * sequence 0. Do: correct the headers.
+   */
   INVALID_PRODUCER: 'invalid',
+  /**
+   * A fork is to begin behind the end of its source. Do: fork at or before the tail of the
+   * source.
+   */
   FORK_OFFSET_BEYOND_TAIL: 'invalid',
+  /**
+   * The request body has a content encoding that the node does not decode. Do: send the body
+   * without `Content-Encoding`.
+   */
   UNSUPPORTED_ENCODING: 'invalid',
+  /** The path exists, the method does not. Do: use one of the methods in `Allow`. */
   METHOD_NOT_ALLOWED: 'invalid',
+  /**
+   * The `Host` of the request is not one that the node answers to (a guard against DNS
+   * rebinding). Do: use an allowed name, or add the name to the allowed hosts.
+   */
   HOST_NOT_ALLOWED: 'denied',
+  /**
+   * A browser page of this origin may not change anything here. Do: add the origin to the allowed
+   * origins.
+   */
   ORIGIN_NOT_ALLOWED: 'denied',
+  /** The request did not arrive whole in the time it has. Do: send it again, faster. */
   REQUEST_TIMEOUT: 'invalid',
+  INVALID_SUBSCRIPTION: 'invalid',
+  WEBHOOK_URL_REJECTED: 'invalid',
+  TOKEN_REQUIRED: 'denied',
+  TOKEN_INVALID: 'denied',
 
   // missing
+  /** There is no stream at this path, or it has expired. Do: create it, or stop. */
   STREAM_NOT_FOUND: 'missing',
+  /**
+   * The stream was deleted or has expired, while forks of it still live. Do: stop; the path is
+   * free again when the last fork is gone.
+   */
   STREAM_GONE: 'missing',
+  /** Nothing is served at this path. Do: correct the path. */
   ROUTE_NOT_FOUND: 'missing',
+  SUBSCRIPTION_NOT_FOUND: 'missing',
+  /**
+   * The bytes at this offset were given up by retention. Do: read from the first offset that is
+   * kept.
+   */
   OFFSET_TRIMMED: 'missing', // reserved: retention
 
   // conflict
+  /**
+   * There is a stream at this path already, made with other properties. Do: use it as it is, or
+   * choose another path.
+   */
   STREAM_EXISTS: 'conflict',
+  /**
+   * The stream is closed: nothing can be appended. Do: stop; `Stream-Next-Offset` is its final
+   * tail.
+   */
   STREAM_CLOSED: 'conflict',
+  /**
+   * The content type of the append or the fork is not that of the stream. Do: send the content
+   * type of the stream.
+   */
   CONTENT_TYPE_MISMATCH: 'conflict',
+  /**
+   * `Stream-Seq` is not above the last one of the stream: another writer was there before. Do:
+   * read what was appended, then decide.
+   */
   STREAM_SEQ_CONFLICT: 'conflict',
+  /** A producer left sequence numbers out. Do: send again from `Producer-Expected-Seq`. */
   PRODUCER_SEQ_GAP: 'conflict',
+  /**
+   * The source of a fork was deleted or has expired, while other forks of it still live. Do: fork
+   * another stream.
+   */
   FORK_SOURCE_GONE: 'conflict',
+  /**
+   * The stream at this path was deleted, but its bytes are kept for forks. Do: choose another
+   * path, or delete the forks first.
+   */
   PATH_BLOCKED: 'conflict',
+  SUBSCRIPTION_EXISTS: 'conflict',
+  WAKE_STREAM_NOT_FOUND: 'conflict',
+  ALREADY_CLAIMED: 'conflict',
+  NO_PENDING_WORK: 'conflict',
 
   // fenced
+  /**
+   * A newer epoch of this producer has written. Do: stop, or begin a higher epoch with sequence
+   * 0.
+   */
   PRODUCER_FENCED: 'fenced',
+  FENCED: 'fenced',
+  /** Another process writes this directory. Do: stop; find out who. */
   WRITER_FENCED: 'fenced',
+  /** Another process has this directory open. Do: stop that process, or use another directory. */
   DIRECTORY_LOCKED: 'fenced',
 
   // limit
+  /** One record, row or transaction is above its bound. Do: write less at once. */
   RECORD_TOO_LARGE: 'limit',
+  /**
+   * The request body, or the number of messages in it, is above its bound. Do: send it in several
+   * requests.
+   */
   BODY_TOO_LARGE: 'limit',
+  /** The request line or the path is above its bound. Do: use a shorter path. */
   URL_TOO_LONG: 'limit',
+  /**
+   * The headers of the request together are above their bound. Do: send fewer or shorter headers.
+   */
   HEADERS_TOO_LARGE: 'limit',
+  /** The append would take the stream beyond what positions can count. Do: begin another stream. */
   STREAM_TOO_LARGE: 'limit',
+  /**
+   * A count has reached its bound: streams, producers of a stream, or links of a fork. Do: delete
+   * what is not needed, or raise the bound.
+   */
   QUOTA_EXCEEDED: 'limit',
+  /**
+   * As many live readers are connected as the node serves. Do: try again later, or read without
+   * `live`.
+   */
   TOO_MANY_READERS: 'limit',
+  /**
+   * The disk has no more room than the reserve that deletes and checkpoints need. Do: make room;
+   * appends work again by themselves.
+   */
   DISK_FULL: 'limit',
 
   // unavailable
+  /**
+   * More is waiting for the disk than the node keeps in memory. Do: try again after
+   * `Retry-After`.
+   */
   COMMIT_QUEUE_FULL: 'unavailable',
+  /**
+   * Request bodies that are still arriving fill the memory they may take. Do: try again after
+   * `Retry-After`.
+   */
   BODY_MEMORY_FULL: 'unavailable',
+  /**
+   * A call of the file system failed. Do: look at the cause in the log of the node; if `effect`
+   * is `unknown`, read back before trying again.
+   */
   STORAGE_UNAVAILABLE: 'unavailable',
+  /**
+   * A write or sync of the log failed earlier: this process writes no more. Do: restart the node;
+   * it recovers from disk.
+   */
   NODE_FAILED: 'unavailable',
+  WEBHOOK_FAILED: 'unavailable',
+  /** The node is stopping. Do: connect again, here later or elsewhere now. */
   DRAINING: 'unavailable',
 
   // corrupt
+  /**
+   * Stored bytes are not the ones that were written, or not in the place they were written for.
+   * Do: run `holdfast verify`; restore what it names.
+   */
   CHECKSUM_MISMATCH: 'corrupt',
+  /**
+   * Stored bytes have a right checksum and make no sense: a bug, or deliberate change. Do: run
+   * `holdfast verify`; report it.
+   */
   FORMAT_INVALID: 'corrupt',
+  /**
+   * Stored bytes are of a format version that this release does not know. Do: use the release
+   * that wrote them, or a newer one.
+   */
   FORMAT_UNSUPPORTED: 'corrupt',
+  /**
+   * Records of the log are missing in the middle, or the log and the state are not of one copy.
+   * Do: restore log and state together.
+   */
   LSN_GAP: 'corrupt',
+  /**
+   * A file that the directory must hold is not there. Do: put back the file that the message
+   * names.
+   */
   FILE_MISSING: 'corrupt',
+  /**
+   * The log holds a record that no engine of this release knows. Do: use the release that wrote
+   * it, or a newer one.
+   */
   UNKNOWN_RECORD_TYPE: 'corrupt',
 
   // closed
+  /** What was called is closed already. Do: open it again. */
   CLOSED: 'closed',
+  /** The caller ended the call by its own signal. Do: nothing; call again if it was not meant. */
   ABORTED: 'closed',
 
   // internal
+  /**
+   * Something is so that must never be: Holdfast stopped before it could do harm. Do: report it,
+   * with the message.
+   */
   INVARIANT_VIOLATED: 'internal',
+  /** An error that nobody foresaw. Do: report it, with the log of the node. */
   INTERNAL_ERROR: 'internal',
 } as const;
 

@@ -1,6 +1,14 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, expect, it } from 'vitest';
 import { ERROR_CODES, type ErrorCode } from './error-codes.ts';
-import { HoldfastError, assert, hasCode, isHoldfastError, systemErrorCode } from './errors.ts';
+import {
+  ERROR_CHANNEL,
+  HoldfastError,
+  assert,
+  hasCode,
+  isHoldfastError,
+  systemErrorCode,
+} from './errors.ts';
 import { systemError } from './system-error.ts';
 
 describe('HoldfastError', () => {
@@ -53,6 +61,17 @@ describe('HoldfastError', () => {
     ]) {
       expect(isHoldfastError(other)).toBe(false);
     }
+  });
+
+  it('is published whole on its diagnostics channel when somebody listens', () => {
+    const heard: unknown[] = [];
+    const hear = (error: unknown): void => void heard.push(error);
+    subscribe(ERROR_CHANNEL, hear);
+    const error = new HoldfastError('CLOSED', 'closed', { details: { path: 'a' } });
+    unsubscribe(ERROR_CHANNEL, hear);
+    void new HoldfastError('CLOSED', 'unheard');
+    expect(heard).toEqual([error]);
+    expect(heard[0]).toMatchObject({ code: 'CLOSED', details: { path: 'a' } });
   });
 
   it('every code is upper case and has a kind', () => {

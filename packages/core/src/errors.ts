@@ -3,7 +3,12 @@
  * `instanceof`: two copies of a package may be loaded (`isHoldfastError`).
  *
  * Wrong arguments from TypeScript callers are plain `TypeError`s, not these.
+ *
+ * Whoever wants to count them subscribes to the diagnostics channel `holdfast:error`: it gets
+ * each error as it is made, in the turn in which it is made, before anybody caught it. An error
+ * that is made is not yet one that a client saw.
  */
+import { channel } from 'node:diagnostics_channel';
 import { ERROR_CODES, type ErrorCode, type ErrorKind } from './error-codes.ts';
 
 /**
@@ -19,6 +24,11 @@ export interface ErrorOptions {
   details?: Readonly<Record<string, string | number | boolean>>;
 }
 
+/** Of `node:diagnostics_channel`; each message is the `HoldfastError` that was made. */
+export const ERROR_CHANNEL = 'holdfast:error';
+
+const made = channel(ERROR_CHANNEL);
+
 export class HoldfastError extends Error {
   override readonly name = 'HoldfastError';
   readonly code: ErrorCode;
@@ -33,6 +43,7 @@ export class HoldfastError extends Error {
     this.kind = ERROR_CODES[code];
     this.effect = options.effect ?? 'none';
     this.details = options.details ?? {};
+    if (made.hasSubscribers) made.publish(this);
   }
 
   /** The same request may succeed later without a change. */
