@@ -124,6 +124,56 @@ export const LIMITS = {
   /** Bytes read from disk at a time while a body is sent. */
   readPieceBytes: (256 * KIB) as number,
 
+  // -- subscriptions -----------------------------------------------------------------------
+  /** Id of a subscription. Beyond: `INVALID_SUBSCRIPTION`, as for the next four. */
+  maxSubscriptionIdBytes: 256,
+  /** Its pattern. */
+  maxPatternBytes: 1024,
+  /** Its description. */
+  maxDescriptionBytes: 4096,
+  /** URL of a webhook. */
+  maxWebhookUrlBytes: 2048,
+  /** Name a worker claims with. */
+  maxWorkerBytes: 256,
+  /** Subscriptions of one node. Beyond: `QUOTA_EXCEEDED`. */
+  maxSubscriptions: 10_000,
+  /** Streams linked to one subscription. Beyond: `QUOTA_EXCEEDED`; a stream created later that matches stays unlinked, and is counted and told. */
+  maxLinksPerSubscription: 100_000,
+  /** Links of all subscriptions, about 200 bytes of memory each; the same. */
+  maxSubscriptionLinks: 1_000_000,
+  /** Streams named in one wake, and acks in one request. More pending ones come with the next wake. */
+  maxWakeStreams: 1_000,
+  /** Requests that wait for one subscription. Beyond: `COMMIT_QUEUE_FULL` (503). */
+  maxSubscriptionQueue: 256,
+  /** Shortest, usual and longest lease (PROTOCOL 6.2). */
+  minLeaseTtlMs: 1_000,
+  leaseTtlMs: 30_000,
+  maxLeaseTtlMs: 600_000,
+  /** Pause before a failed delivery is tried again; it doubles from there (PROTOCOL 7.1). */
+  webhookRetryMs: 1_000,
+  /** Longest such pause. */
+  maxWebhookRetryMs: 60_000,
+  /** Share of the pause that is random, up or down. */
+  webhookRetryJitterFraction: 0.2,
+  /** Failed deliveries in a row after which work goes to the dead letters and the subscription is parked. */
+  maxWebhookAttempts: 20,
+  /** One delivery, from the lookup to the last byte of the answer; never longer than the lease. */
+  webhookTimeoutMs: 10_000,
+  /** Answer of a receiver. Beyond: the delivery failed. */
+  maxWebhookAnswerBytes: (64 * KIB) as number,
+  /** Deliveries at the same time; more wait. */
+  maxWebhookDeliveries: 64,
+  /** Deliveries to one host at the same time; more wait. */
+  maxWebhookDeliveriesPerHost: 16,
+  /** Age at which a signing key is followed by a new one. */
+  signingKeyRotationMs: 1_209_600_000,
+  /** A new signing key is published this long before it signs: above the caching time of the key set. */
+  signingKeyPrepublishMs: 600_000,
+  /** An old signing key stays published this long after its last signature: above the replay window. */
+  signingKeyRetireMs: 900_000,
+  /** Caching time of the key set. */
+  keySetMaxAgeSeconds: 300,
+
   // -- HTTP --------------------------------------------------------------------------------
   /** Request body. Beyond: `BODY_TOO_LARGE` (413). */
   maxBodyBytes: (16 * MIB) as number,

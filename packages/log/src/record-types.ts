@@ -16,6 +16,7 @@ export const RECORD_RANGES = {
   timeSeries: 0x0050,
   logs: 0x0060,
   documents: 0x0070,
+  subscriptions: 0x0080,
   /** For tests of engines; never written by a release. */
   test: 0x7ff0,
 } as const;

@@ -18,6 +18,8 @@ const BY_KIND = {
 } as const satisfies Record<ErrorKind, number>;
 
 const BY_CODE: Partial<Record<ErrorCode, number>> = {
+  TOKEN_REQUIRED: 401,
+  TOKEN_INVALID: 401,
   METHOD_NOT_ALLOWED: 405,
   REQUEST_TIMEOUT: 408,
   STREAM_GONE: 410,
