@@ -13,6 +13,7 @@ export default defineConfig({
       'packages/*/test/**/*.test.ts',
       'scripts/**/*.test.ts',
     ],
+    setupFiles: ['scripts/record-errors.ts'],
     // Forks, because crash and server tests hold sockets and children of their own.
     pool: 'forks',
     maxWorkers: 2,

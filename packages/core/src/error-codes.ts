@@ -93,9 +93,25 @@ export const ERROR_CODES = {
   ORIGIN_NOT_ALLOWED: 'denied',
   /** The request did not arrive whole in the time it has. Do: send it again, faster. */
   REQUEST_TIMEOUT: 'invalid',
+  /**
+   * The body of a subscription request is malformed or says things that exclude each other. Do:
+   * correct the member that the message names.
+   */
   INVALID_SUBSCRIPTION: 'invalid',
+  /**
+   * The address of a webhook is not one that the node may call: a scheme, a port or a network
+   * that the settings do not allow. Do: use another address, or allow this one in the settings.
+   */
   WEBHOOK_URL_REJECTED: 'invalid',
+  /**
+   * The request needs a token and has none. Do: send `Authorization: Bearer` with the token of
+   * the wake or the claim.
+   */
   TOKEN_REQUIRED: 'denied',
+  /**
+   * The token is not the one of this subscription, wake or claim, or it has expired. Do: wait for
+   * the next wake, or claim again.
+   */
   TOKEN_INVALID: 'denied',
 
   // missing
@@ -108,6 +124,7 @@ export const ERROR_CODES = {
   STREAM_GONE: 'missing',
   /** Nothing is served at this path. Do: correct the path. */
   ROUTE_NOT_FOUND: 'missing',
+  /** There is no subscription of this name. Do: create it, or stop. */
   SUBSCRIPTION_NOT_FOUND: 'missing',
   /**
    * The bytes at this offset were given up by retention. Do: read from the first offset that is
@@ -148,9 +165,22 @@ export const ERROR_CODES = {
    * path, or delete the forks first.
    */
   PATH_BLOCKED: 'conflict',
+  /**
+   * There is a subscription of this name already, made with another configuration. Do: delete it
+   * first, or choose another name.
+   */
   SUBSCRIPTION_EXISTS: 'conflict',
+  /**
+   * The stream that a pull-wake subscription writes its wakes to does not exist. Do: create that
+   * stream first.
+   */
   WAKE_STREAM_NOT_FOUND: 'conflict',
+  /**
+   * Another worker holds the lease of this subscription. Do: wait for its end, or for the next
+   * wake.
+   */
   ALREADY_CLAIMED: 'conflict',
+  /** There is nothing to do for this subscription. Do: wait for the next wake. */
   NO_PENDING_WORK: 'conflict',
 
   // fenced
@@ -159,6 +189,10 @@ export const ERROR_CODES = {
    * 0.
    */
   PRODUCER_FENCED: 'fenced',
+  /**
+   * The wake or the lease is of an older generation. Do: stop: somebody else goes on with this
+   * work.
+   */
   FENCED: 'fenced',
   /** Another process writes this directory. Do: stop; find out who. */
   WRITER_FENCED: 'fenced',
@@ -218,6 +252,10 @@ export const ERROR_CODES = {
    * it recovers from disk.
    */
   NODE_FAILED: 'unavailable',
+  /**
+   * A webhook did not answer, or not with success. Do: nothing: the node tries again by its own
+   * plan.
+   */
   WEBHOOK_FAILED: 'unavailable',
   /** The node is stopping. Do: connect again, here later or elsewhere now. */
   DRAINING: 'unavailable',
