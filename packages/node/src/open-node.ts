@@ -3,8 +3,13 @@
  * faces are put together.
  */
 import { MemoryFileSystem, NodeFileSystem } from '@holdfast/core';
-import { openDatabase } from '@holdfast/database';
-import { createStreamEngine, createStreamProtocol, type StreamSettings } from '@holdfast/streams';
+import { type DatabaseSettings, openDatabase } from '@holdfast/database';
+import {
+  createStreamEngine,
+  createStreamProtocol,
+  type StreamProtocolSettings,
+  type StreamSettings,
+} from '@holdfast/streams';
 import { InlineCompactor, NodeCompactor } from '@holdfast/tables';
 import { Health } from './health.ts';
 import { HoldfastNode } from './holdfast-node.ts';
@@ -17,6 +22,16 @@ import { parseNodeSettings, type NodeSettings, type NodeSettingsInput } from './
 const MEMORY_DIR = '/memory';
 
 /**
+ * Sizes and times that no operator sets: simulations make them small, so that checkpoints, new
+ * segments, merges and rotations happen within a few hundred requests.
+ */
+export interface NodeTuning {
+  readonly database?: Partial<DatabaseSettings>;
+  readonly streams?: Partial<StreamSettings>;
+  readonly protocol?: Partial<StreamProtocolSettings>;
+}
+
+/**
  * Opens the data directory (creating it when it is new), recovers what it holds, and resolves
  * once the node may be used. Nothing listens yet: see `listen`.
  *
@@ -25,12 +40,20 @@ const MEMORY_DIR = '/memory';
 export async function openNode(
   input: NodeSettingsInput,
   given: Partial<NodeComponents> = {},
+  tuning: NodeTuning = {},
 ): Promise<HoldfastNode> {
   const settings = parseNodeSettings(input);
   const components = componentsFor(settings, given);
   const { clock, random, logger } = components;
-  const engine = createStreamEngine({ clock, random, logger }, streamSettings(settings));
-  const database = await openDatabase(components, databaseSettings(settings), [engine]);
+  const engine = createStreamEngine(
+    { clock, random, logger },
+    { ...streamSettings(settings), ...tuning.streams },
+  );
+  const database = await openDatabase(
+    components,
+    { ...databaseSettings(settings), ...tuning.database },
+    [engine],
+  );
   const protocol = createStreamProtocol(
     { store: engine, clock, random, logger },
     {
@@ -41,6 +64,7 @@ export async function openNode(
       maxCollectedBodyBytes: settings.maxCollectedBodyBytes,
       maxLiveReaders: settings.maxLiveReaders,
       cors: { allowOrigin: settings.allowedOrigins },
+      ...tuning.protocol,
     },
   );
   const health = new Health();

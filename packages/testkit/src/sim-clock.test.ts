@@ -143,3 +143,15 @@ describe('SimClock', () => {
     await expect(sleep(clock, 1, controller.signal)).rejects.toThrow('enough');
   });
 });
+
+it('gives a sibling the same time and a life of its own', async () => {
+  const world = new SimClock(new SeededRandom(1));
+  const server = world.sibling();
+  const seen: string[] = [];
+  server.after(5, () => seen.push('of the dead'));
+  world.after(7, () => seen.push(`world at ${server.nextIncarnation().monotonicMs()}`));
+  world.after(3, () => server.nextIncarnation());
+  await world.advance(10);
+  expect(seen).toEqual(['world at 7']);
+  expect([world.alive, server.alive]).toEqual([true, false]);
+});

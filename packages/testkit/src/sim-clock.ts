@@ -82,6 +82,11 @@ export class SimClock implements Clock {
     return new SimClock(this.#line);
   }
 
+  /** The clock of another process on the same time line, with a life of its own. */
+  sibling(): SimClock {
+    return new SimClock(this.#line);
+  }
+
   /** Runs events, moving time as needed, until `promise` settles. Rejects on a deadlock. */
   async run<Result>(promise: Promise<Result>): Promise<Result> {
     let settled = false;
