@@ -31,6 +31,8 @@ const EXIT_OF_KIND: Record<ErrorKind, ExitCode> = {
 const EXIT_OF_CODE: Partial<Record<ErrorCode, ExitCode>> = {
   DISK_FULL: EXIT.unavailable,
   TOO_MANY_READERS: EXIT.unavailable,
+  RATE_LIMITED: EXIT.unavailable,
+  CLIENT_QUOTA_EXCEEDED: EXIT.unavailable,
 };
 
 export function exitCodeOf(code: ErrorCode): ExitCode {

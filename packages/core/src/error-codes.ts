@@ -94,6 +94,10 @@ export const ERROR_CODES = {
   /** The request did not arrive whole in the time it has. Do: send it again, faster. */
   REQUEST_TIMEOUT: 'invalid',
   /**
+   * The request asks in `Expect` for something other than `100-continue`. Do: leave the header out.
+   */
+  EXPECTATION_FAILED: 'invalid',
+  /**
    * The body of a subscription request is malformed or says things that exclude each other. Do:
    * correct the member that the message names.
    */
@@ -226,6 +230,16 @@ export const ERROR_CODES = {
    */
   TOO_MANY_READERS: 'limit',
   /**
+   * This client sends more requests or bytes a second than one may. Do: wait as long as
+   * `Retry-After` says; or raise the rates of the node.
+   */
+  RATE_LIMITED: 'limit',
+  /**
+   * This client has as many connections, live readers or requests under way as one may, or sends
+   * too many requests ahead of their answers. Do: end some; or raise the limit of the node.
+   */
+  CLIENT_QUOTA_EXCEEDED: 'limit',
+  /**
    * The disk has no more room than the reserve that deletes and checkpoints need. Do: make room;
    * appends work again by themselves.
    */
@@ -242,6 +256,11 @@ export const ERROR_CODES = {
    * `Retry-After`.
    */
   BODY_MEMORY_FULL: 'unavailable',
+  /**
+   * The memory for responses that clients are slow to take is in use. Do: try again after a pause,
+   * as `Retry-After` says.
+   */
+  RESPONSE_MEMORY_FULL: 'unavailable',
   /**
    * A call of the file system failed. Do: look at the cause in the log of the node; if `effect`
    * is `unknown`, read back before trying again.

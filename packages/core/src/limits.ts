@@ -187,12 +187,37 @@ export const LIMITS = {
   maxHeaderBytes: (16 * KIB) as number,
   /** Time for the headers of one request, against slow senders. */
   headersTimeoutMs: 10_000,
-  /** Time for one whole request. */
-  requestTimeoutMs: 60_000,
+  /** Headers of one request, counted. Beyond: 431. */
+  maxRequestHeaders: 128,
+  /** Time for one whole request, however steadily its body comes. */
+  requestTimeoutMs: 600_000,
+  /** A body has to come at this rate, over each `bodyWindowMs`. Slower: `REQUEST_TIMEOUT` (408). */
+  minBodyBytesPerSecond: (4 * KIB) as number,
+  bodyWindowMs: 10_000,
+  /** Requests sent ahead of their answers on one connection. Beyond: `CLIENT_QUOTA_EXCEEDED` (429). */
+  maxPipelinedRequests: 64,
   /** Idle keep-alive connection. */
   keepAliveTimeoutMs: 65_000,
-  /** A response nobody reads for this long is dropped. */
+  /** A response nobody reads for this long is dropped, and so is one that is read too slowly. */
   writeIdleTimeoutMs: 60_000,
+  /** What is there to be read has to be taken at this rate, over each `writeIdleTimeoutMs`. */
+  minReadBytesPerSecond: (1 * KIB) as number,
+  /** Memory of responses that clients are slow to take, over all of them: beyond, the slowest are dropped. */
+  maxUnsentBytes: (32 * MIB) as number,
+  /** A response of which nothing was taken for this long is dropped when another one needs its memory. */
+  responseStallMs: 5_000,
+  /** How long a read waits for memory of other responses. Beyond: `RESPONSE_MEMORY_FULL` (503). */
+  responseWaitMs: 15_000,
+  /** Connections of one client; none of these bounds is for loopback. Beyond: `CLIENT_QUOTA_EXCEEDED` (429). */
+  maxConnectionsPerClient: 2_048,
+  /** Requests under way of one client. Beyond: the same. */
+  maxRequestsPerClient: 2_048,
+  /** Long-polls and SSE connections of one client. Beyond: the same. */
+  maxLiveReadersPerClient: 1_024,
+  /** What a client may use at once of its rates, in seconds of them. */
+  rateBurstSeconds: 2,
+  /** Clients without a connection whose rates are remembered, longest unseen first out. */
+  maxRememberedClients: 65_536,
   /** Long-polls and SSE connections together. Beyond: `TOO_MANY_READERS` (503). */
   maxLiveReaders: 20_000,
   /** How long a long-poll waits for data. */
