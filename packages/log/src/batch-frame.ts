@@ -144,6 +144,9 @@ export function readFrameHead(
   const lastLsn = readU64(source, body + 8);
   const recordCount = source.readUInt32LE(body + 16);
   if (lastLsn - firstLsn + 1 !== recordCount) return undefined;
+  const committedAtMs = readU64(source, body + 24);
+  const zeroedTo = readU64(source, body + 32);
+  if (![firstLsn, lastLsn, committedAtMs, zeroedTo].every(Number.isSafeInteger)) return undefined;
   return {
     position,
     length: BLOCK_HEADER_BYTES + block.payloadLength,
@@ -151,8 +154,8 @@ export function readFrameHead(
     lastLsn: lastLsn as Lsn,
     recordCount,
     zeroSectors: source.readUInt32LE(body + 20),
-    committedAtMs: readU64(source, body + 24),
-    zeroedTo: readU64(source, body + 32),
+    committedAtMs,
+    zeroedTo,
     previousTag: source.subarray(body + 40, body + 40 + TAG_BYTES),
     tag: block.tag,
   };

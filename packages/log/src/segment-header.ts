@@ -10,11 +10,11 @@ import {
   BLOCK_HEADER_BYTES,
   BLOCK_TYPES,
   type BlockCodec,
+  ByteReader,
   LIMITS,
   type Lsn,
   type SegmentId,
   lsn,
-  readU64,
   segmentId,
   writeU64,
 } from '@holdfast/core';
@@ -86,7 +86,10 @@ export function encodeSegmentHeader(
   return { bytes, tag };
 }
 
-/** `undefined` when `bytes` do not start with an intact header of segment `id`. */
+/**
+ * `undefined` when `bytes` do not start with an intact header of segment `id`. One that is intact
+ * and holds a number beyond all positions throws `FORMAT_INVALID`.
+ */
 export function decodeSegmentHeader(
   codec: BlockCodec,
   bytes: Buffer,
@@ -100,14 +103,15 @@ export function decodeSegmentHeader(
   const block = codec.peekHeader(bytes, 0);
   if (payload === undefined || block === undefined) return undefined;
   if (payload.length !== PAYLOAD_BYTES) return undefined;
+  const reader = new ByteReader(payload);
   return {
     id,
-    firstLsn: lsn(readU64(payload, 0)),
-    previousId: segmentId(readU64(payload, 8)),
-    previousTag: Buffer.from(payload.subarray(16, 32)),
-    createdAtMs: readU64(payload, 32),
-    salt: Buffer.from(payload.subarray(40, 56)),
-    zeroedTo: readU64(payload, 56),
+    firstLsn: lsn(reader.u64()),
+    previousId: segmentId(reader.u64()),
+    previousTag: Buffer.from(reader.raw(TAG_BYTES)),
+    createdAtMs: reader.u64(),
+    salt: Buffer.from(reader.raw(SALT_BYTES)),
+    zeroedTo: reader.u64(),
     tag: Buffer.from(block.tag),
   };
 }
