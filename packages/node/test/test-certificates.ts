@@ -1,0 +1,46 @@
+/**
+ * Two certificates that signed themselves, for tests of TLS: worth nothing anywhere else, and
+ * valid from 2020 to 2120.
+ */
+export interface TestCertificate {
+  readonly key: string;
+  readonly cert: string;
+}
+
+/** For the name `localhost`. */
+export const LOCALHOST_CERTIFICATE: TestCertificate = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgIHOsmyXSVYayO8UE
+cfaI7Jn1Azhh3cmffnX2LAUBcAahRANCAAQC0ZspTiqWVB1uTjmkUoTVzhY9dru4
+QfCK5xSun/c3exu5SkZlxQbGuQ7dLq0LxGPkVaDyo99bTZHieTzBtagD
+-----END PRIVATE KEY-----\n`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBXTCCAQKgAwIBAgIBATAKBggqhkjOPQQDAjATMREwDwYDVQQDDAhyZWNlaXZl
+cjAgFw0yMDAxMDEwMDAwMDBaGA8yMTIwMDEwMTAwMDAwMFowEzERMA8GA1UEAwwI
+cmVjZWl2ZXIwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQC0ZspTiqWVB1uTjmk
+UoTVzhY9dru4QfCK5xSun/c3exu5SkZlxQbGuQ7dLq0LxGPkVaDyo99bTZHieTzB
+tagDo0UwQzAUBgNVHREEDTALgglsb2NhbGhvc3QwDAYDVR0TBAUwAwEB/zAdBgNV
+HQ4EFgQU3hbLuVu1rCR0y9xBoGfTDZ81bu0wCgYIKoZIzj0EAwIDSQAwRgIhALrI
+QNp6ZI+IL9rE7OFJoIQbJoRsh2H9++XoWucf09RoAiEA4bX4e9TPM04K7vIG5pKq
+lYZLmhHYCYXQIf683ag9vFc=
+-----END CERTIFICATE-----\n`,
+};
+
+/** For the name `other.example`. */
+export const OTHER_CERTIFICATE: TestCertificate = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg/UZS69WystF0rztC
+MLCt2jZkFFIIh5U0B9Hiz66RhAqhRANCAAQ5LJ/AumQuGa2V782wWeXFA6jej+g4
+93TmIBiYLRlvuEYsvOYU84mG9xKLPs3QeWauR4raNFElGaahonK0cAXk
+-----END PRIVATE KEY-----\n`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBWzCCAQCgAwIBAgIBATAKBggqhkjOPQQDAjAQMQ4wDAYDVQQDDAVvdGhlcjAg
+Fw0yMDAxMDEwMDAwMDBaGA8yMTIwMDEwMTAwMDAwMFowEDEOMAwGA1UEAwwFb3Ro
+ZXIwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQ5LJ/AumQuGa2V782wWeXFA6je
+j+g493TmIBiYLRlvuEYsvOYU84mG9xKLPs3QeWauR4raNFElGaahonK0cAXko0kw
+RzAYBgNVHREEETAPgg1vdGhlci5leGFtcGxlMAwGA1UdEwQFMAMBAf8wHQYDVR0O
+BBYEFDp87+O0vDj36VOmaa27NFy+P8vMMAoGCCqGSM49BAMCA0kAMEYCIQDt7KQi
+WgsSHdnByDRPEYlblAgx8XQEpJrYt/5ps3dBAgIhAOFaLx/nByN/FCc6rSO8Vfs4
+INroFRLI62h5PFKbTRGX
+-----END CERTIFICATE-----\n`,
+};
