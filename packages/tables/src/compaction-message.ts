@@ -65,7 +65,7 @@ export function postableError(error: unknown): PostedError {
 
 export function receivedError(error: PostedError): HoldfastError {
   const { message, effect, details } = error;
-  if (error.code === undefined || !(error.code in ERROR_CODES)) {
+  if (error.code === undefined || !Object.hasOwn(ERROR_CODES, error.code)) {
     return new HoldfastError('INTERNAL_ERROR', `compaction failed: ${message}`, { effect });
   }
   return new HoldfastError(error.code as ErrorCode, message, { effect, details });

@@ -99,6 +99,9 @@ async function runCase<Value>(
   return undefined;
 }
 
+type Allocator = (size: number, ...rest: unknown[]) => Buffer;
+const ALLOCATORS = ['alloc', 'allocUnsafe', 'allocUnsafeSlow'] as const;
+
 /** Counts the bytes of the buffers that are made meanwhile; refuses one that is beyond all. */
 class AllocationMeter {
   readonly #allowed: number;
@@ -109,23 +112,18 @@ class AllocationMeter {
   }
 
   async over<Value>(act: () => Value | Promise<Value>): Promise<Value> {
-    const { alloc, allocUnsafe, allocUnsafeSlow } = Buffer;
-    Buffer.alloc = ((...args: Parameters<typeof alloc>) => {
-      this.#count(args[0]);
-      return alloc(...args);
-    }) as typeof alloc;
-    Buffer.allocUnsafe = ((size: number) => {
-      this.#count(size);
-      return allocUnsafe(size);
-    }) as typeof allocUnsafe;
-    Buffer.allocUnsafeSlow = ((size: number) => {
-      this.#count(size);
-      return allocUnsafeSlow(size);
-    }) as typeof allocUnsafeSlow;
+    const originals = ALLOCATORS.map((name) => Reflect.get(Buffer, name) as Allocator);
+    ALLOCATORS.forEach((name, index) => {
+      const original = originals[index] as Allocator;
+      Reflect.set(Buffer, name, (size: number, ...rest: unknown[]) => {
+        this.#count(size);
+        return original.call(Buffer, size, ...rest);
+      });
+    });
     try {
       return await act();
     } finally {
-      Object.assign(Buffer, { alloc, allocUnsafe, allocUnsafeSlow });
+      ALLOCATORS.forEach((name, index) => Reflect.set(Buffer, name, originals[index]));
       this.#judge(); // again: the parser may have caught it
     }
   }
