@@ -86,8 +86,10 @@ export class ExtentFile {
     path: string,
     info: ExtentFileInfo,
   ): Promise<ExtentFile> {
-    const file = await SharedFile.open(components.fileSystem, path, info.bytes);
+    const file = await SharedFile.open(components.fileSystem, path);
     try {
+      const problem = file.sizeProblem(info.bytes);
+      if (problem !== undefined) throw problem;
       const position = info.bytes - EXTENT_FOOTER_BYTES;
       if (position < 0) throw damaged(path, 0, 'it is too short for an extent file');
       const block = await file.read(position, EXTENT_FOOTER_BYTES);

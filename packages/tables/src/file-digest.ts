@@ -3,11 +3,10 @@ import { createHash } from 'node:crypto';
 import { isHoldfastError, LIMITS } from '@holdfast/core';
 import type { FileProblem } from './file-problem.ts';
 import type { Pace } from './pace.ts';
-import type { SharedFile } from './shared-file.ts';
 
 /** Whether every byte is as it was written. Rejects when the file cannot be read. */
 export async function digestHolds(
-  file: SharedFile,
+  file: { read(position: number, length: number): Promise<Buffer> },
   info: { readonly bytes: number; readonly digest: Buffer },
   pace?: Pace,
 ): Promise<boolean> {

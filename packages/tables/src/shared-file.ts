@@ -5,34 +5,30 @@
  * 1. The handle is open while there is a reader, and until `retire` was called.
  * 2. It is closed exactly once, by whoever is last.
  *
- * Owner: the `Table` or `ExtentFile` around it.
+ * Owner: the `MirroredFile` or `ExtentFile` around it.
  */
-import { assert, type FileHandle, type FileSystem, HoldfastError } from '@holdfast/core';
+import type { FileHandle, FileSystem, HoldfastError } from '@holdfast/core';
+import { ReaderCount } from './reader-count.ts';
 import { damaged, storageError } from './storage-error.ts';
 
 export class SharedFile {
   readonly #handle: FileHandle;
-  #readers = 0;
-  #retired = false;
-  #resolveIdle: (() => void) | undefined;
-  readonly #idle: Promise<void>;
+  readonly #size: number;
+  readonly #readers: ReaderCount;
   #closed: Promise<void> | undefined;
 
-  private constructor(handle: FileHandle) {
+  private constructor(handle: FileHandle, size: number) {
     this.#handle = handle;
-    this.#idle = new Promise((resolve) => {
-      this.#resolveIdle = resolve;
-    });
+    this.#size = size;
+    this.#readers = new ReaderCount(handle.path);
   }
 
-  /** `FILE_MISSING` when it is not there, `CHECKSUM_MISMATCH` when its size is another. */
-  static async open(fileSystem: FileSystem, path: string, bytes: number): Promise<SharedFile> {
+  /** `FILE_MISSING` when it is not there, `STORAGE_UNAVAILABLE` when it cannot be opened. */
+  static async open(fileSystem: FileSystem, path: string): Promise<SharedFile> {
     let handle: FileHandle | undefined;
     try {
       handle = await fileSystem.open(path, 'read');
-      const size = await handle.size();
-      if (size !== bytes) throw damaged(path, 0, `size=${size} expected=${bytes}`);
-      return new SharedFile(handle);
+      return new SharedFile(handle, await handle.size());
     } catch (error) {
       await handle?.close().catch(() => undefined);
       throw storageError(error, 'opening', path);
@@ -43,30 +39,34 @@ export class SharedFile {
     return this.#handle.path;
   }
 
+  /** What is wrong with the size it had when it was opened, if anything. */
+  sizeProblem(bytes: number): HoldfastError | undefined {
+    if (this.#size === bytes) return undefined;
+    return damaged(this.path, Math.min(this.#size, bytes), `size=${this.#size} expected=${bytes}`);
+  }
+
   retain(): void {
-    if (this.#retired && this.#readers === 0) {
-      throw new HoldfastError('CLOSED', `file was retired path=${this.path}`);
-    }
-    this.#readers++;
+    this.#readers.retain();
   }
 
   release(): void {
-    assert(this.#readers > 0, 'a file was released more often than retained');
-    this.#readers--;
-    if (this.#retired && this.#readers === 0) this.#resolveIdle?.();
+    this.#readers.release();
   }
 
   /** Resolves once the last reader is gone and the handle is closed. Idempotent. */
   retire(): Promise<void> {
-    this.#retired = true;
-    if (this.#readers === 0) this.#resolveIdle?.();
     // Nothing was written through it: a failing close loses nothing.
-    this.#closed ??= this.#idle.then(() => this.#handle.close()).catch(() => undefined);
+    this.#closed ??= this.#readers
+      .retire()
+      .then(() => this.#handle.close())
+      .catch(() => undefined);
     return this.#closed;
   }
 
   /** Exactly `length` bytes, in `into` when it is large enough; a file that ends before is damaged. */
   async read(position: number, length: number, into?: Buffer): Promise<Buffer> {
+    // Before any memory is taken: the length may come from the file itself.
+    if (position + length > this.#size) throw damaged(this.path, this.#size, 'the file is cut off');
     const fits = into !== undefined && into.length >= length;
     const target = fits ? into.subarray(0, length) : Buffer.allocUnsafeSlow(length);
     let read: number;
