@@ -30,6 +30,9 @@ export const EXPOSED_HEADERS: string = [
   'Retry-After',
 ].join(', ');
 
+/** Of the page itself, or typed by a person. */
+const OWN_SITE: ReadonlySet<string> = new Set(['same-origin', 'none']);
+
 const NONE: readonly string[] = [];
 const VARY: readonly string[] = ['Vary', 'Origin'];
 /** Origins whose header lists are kept; there are few real ones. */
@@ -66,9 +69,14 @@ export class CrossOriginPolicy {
   /**
    * Throws `ORIGIN_NOT_ALLOWED` for a write a page of a foreign origin sends. A page this server
    * is reached through has an origin of the same host, whatever scheme a proxy turned it into.
+   * A browser that hides the origin still tells in `Sec-Fetch-Site` that it is a foreign one.
    */
-  admitWrite(origin: string | undefined, host: string | undefined): void {
-    if (origin === undefined || this.allows(origin)) return;
+  admitWrite(origin: string | undefined, host: string | undefined, fetchSite?: string): void {
+    if (origin === undefined) {
+      if (fetchSite === undefined || OWN_SITE.has(fetchSite) || this.#any) return;
+      throw new HoldfastError('ORIGIN_NOT_ALLOWED', 'pages of other sites may not write here');
+    }
+    if (this.allows(origin)) return;
     const ownHost = origin.slice(origin.indexOf('://') + 3);
     if (host !== undefined && ownHost.toLowerCase() === host.toLowerCase()) return;
     throw new HoldfastError('ORIGIN_NOT_ALLOWED', 'pages of this origin may not write here');

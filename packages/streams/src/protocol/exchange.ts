@@ -9,6 +9,7 @@ import type { LiveReaders } from './live-readers.ts';
 import type { StreamProtocolSettings } from './protocol-settings.ts';
 import type { RequestFields } from './request-headers.ts';
 import { sendProblem } from './problem.ts';
+import type { ResponseMemory } from './response-memory.ts';
 import { SECURITY_HEADERS } from './response-headers.ts';
 
 /** What every handler works with. */
@@ -21,6 +22,7 @@ export interface ProtocolContext {
   readonly cursors: CursorSource;
   readonly live: LiveReaders;
   readonly bodies: BodyBudget;
+  readonly memory: ResponseMemory;
 }
 
 export class Exchange {

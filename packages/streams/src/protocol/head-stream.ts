@@ -1,14 +1,14 @@
 /** HEAD: what a stream is and where it ends. Never moves its time to live. */
 import { formatPosition } from '../position.ts';
 import type { Exchange } from './exchange.ts';
+import { factsOf } from './media-type.ts';
 import { NO_STORE, pushClosed } from './response-headers.ts';
 import { HEADERS } from './header-names.ts';
 
 export function headStream(exchange: Exchange): void {
   const info = exchange.context.store.stat(exchange.path);
   const headers = [
-    'Content-Type',
-    info.contentType,
+    ...factsOf(info.contentType).headers,
     HEADERS.streamNextOffset,
     formatPosition(info.tail),
     ...NO_STORE,

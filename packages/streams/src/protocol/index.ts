@@ -4,3 +4,7 @@ export * from './stream-protocol.ts';
 export { parseContentType } from './media-type.ts';
 export { statusOf } from './error-status.ts';
 export { parseStreamPath } from './stream-path.ts';
+export { answerProblem, asHoldfastError, describeProblem, type Problem } from './problem-answer.ts';
+export type { ReaderAdmission } from './live-readers.ts';
+export { SECURITY_HEADERS } from './response-headers.ts';
+export { bytesTaken } from './socket-progress.ts';

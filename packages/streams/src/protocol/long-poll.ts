@@ -94,6 +94,7 @@ export class LongPolls {
     response.cork();
     for (const part of answer.parts) response.write(part);
     response.end();
+    this.#context.memory.holdUnsent(response, answer.parts);
   }
 
   #headFor(exchange: Exchange, answer: SharedAnswer, client: string | undefined): string[] {
@@ -150,7 +151,7 @@ class LongPoll implements StreamWatcher {
   start(onEnd: (self: LongPoll) => void): void {
     const { live, store, clock, settings } = this.#exchange.context;
     try {
-      live.enter();
+      live.enter(this.#exchange.request);
     } catch (error) {
       onEnd(this);
       throw error;
@@ -212,7 +213,7 @@ class LongPoll implements StreamWatcher {
     this.#timer?.cancel();
     this.#unwatch?.();
     this.#exchange.response.off('close', this.#leave);
-    this.#exchange.context.live.leave();
+    this.#exchange.context.live.leave(this.#exchange.request);
     onEnd(this);
   };
 }

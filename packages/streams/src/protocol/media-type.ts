@@ -22,8 +22,8 @@ const MEDIA_TYPE = new RegExp(
 );
 
 /**
- * Types a browser shows or downloads but never runs. Everything else is served as an attachment
- * in a sandbox: a list of the dangerous ones would always lack the newest.
+ * Types a browser shows or downloads but never runs. Everything else is served as an attachment,
+ * and all of it in a sandbox: a list of the dangerous ones would always lack the newest.
  */
 const PASSIVE_EXACT: ReadonlySet<string> = new Set([
   'application/json',
@@ -36,6 +36,7 @@ const PASSIVE_EXACT: ReadonlySet<string> = new Set([
   'application/msgpack',
   'application/cbor',
   'text/plain',
+  'text/event-stream',
   'text/csv',
   'text/markdown',
   'image/png',
@@ -45,12 +46,9 @@ const PASSIVE_EXACT: ReadonlySet<string> = new Set([
 ]);
 const PASSIVE_FAMILY = /^(?:audio|video|font)\//;
 
-const GUARDS: readonly string[] = [
-  'Content-Security-Policy',
-  "sandbox; default-src 'none'",
-  'Content-Disposition',
-  'attachment',
-];
+/** Whatever a browser takes the bytes for: nothing in them runs, and nothing is fetched. */
+const SANDBOX: readonly string[] = ['Content-Security-Policy', "sandbox; default-src 'none'"];
+const ATTACHMENT: readonly string[] = ['Content-Disposition', 'attachment'];
 
 /** Types seen lately; a server meets a handful, an attacker may send as many as he likes. */
 const MAX_REMEMBERED = 256;
@@ -82,7 +80,7 @@ export function factsOf(contentType: string): ContentTypeFacts {
   const facts: ContentTypeFacts = {
     json,
     text: json || essence.startsWith('text/'),
-    headers: ['Content-Type', contentType, ...(passive ? [] : GUARDS)],
+    headers: ['Content-Type', contentType, ...SANDBOX, ...(passive ? [] : ATTACHMENT)],
   };
   if (remembered.size >= MAX_REMEMBERED) remembered.clear();
   remembered.set(contentType, facts);

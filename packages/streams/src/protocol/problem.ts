@@ -1,38 +1,12 @@
-/**
- * Errors as `application/problem+json` (RFC 9457). `code` is the stable part; protocol headers go
- * with the errors that have them; of a fault of ours the client learns only that it happened.
- */
-import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
-import {
-  HoldfastError,
-  isHoldfastError,
-  LIMITS,
-  type ErrorCode,
-  type ErrorKind,
-} from '@holdfast/core';
+/** Errors of the stream protocol: the problem, and the protocol's headers of those that have them. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HoldfastError } from '@holdfast/core';
 import { formatPosition } from '../position.ts';
-import { statusOf } from './error-status.ts';
 import type { ProtocolContext } from './exchange.ts';
-import { endAfterRequest } from './linger.ts';
-import { SECURITY_HEADERS } from './response-headers.ts';
 import { HEADERS } from './header-names.ts';
+import { answerProblem, asHoldfastError } from './problem-answer.ts';
 
 export const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, DELETE, OPTIONS';
-
-/** Kinds whose message could tell about the machine: the client gets a fixed text. */
-const PUBLIC_TEXT: Partial<Record<ErrorKind, string>> = {
-  unavailable: 'the server cannot do this now; try again later',
-  corrupt: 'stored data is damaged; the operator has to look',
-  closed: 'the server is shutting down',
-  internal: 'an internal error occurred',
-};
-
-/** What is still being sent then is not worth reading. */
-const UNREAD: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'BODY_TOO_LARGE',
-  'BODY_MEMORY_FULL',
-  'URL_TOO_LONG',
-]);
 
 export function sendProblem(
   context: ProtocolContext,
@@ -41,57 +15,19 @@ export function sendProblem(
   thrown: unknown,
   path?: string,
 ): void {
-  const error = asHoldfastError(context, thrown);
-  if (response.headersSent) {
-    // The answer is already on its way: cutting it off is the only honest thing left.
-    response.destroy();
-    return;
-  }
-  const status = statusOf(error);
-  const body = Buffer.from(problemText(error, status));
-  const headers: string[] = [
-    'Content-Type',
-    'application/problem+json',
-    'Content-Length',
-    String(body.length),
-    'Cache-Control',
-    'no-store',
-    ...SECURITY_HEADERS,
-  ];
+  const error = asHoldfastError(thrown);
+  if (error.kind === 'internal' || error.kind === 'corrupt') logFault(context, error);
+  const headers: string[] = [];
   pushProtocolHeaders(headers, context, error, path);
-  pushStatusHeaders(headers, error, status);
-  const origin = originOf(request);
-  if (origin !== undefined) headers.push(...context.crossOrigin.headersFor(origin, false));
-  response.writeHead(status, headers);
-  if (UNREAD.has(error.code) && !request.complete && request.method !== 'HEAD') {
-    response.write(body);
-    endAfterRequest(request, response, context.clock);
-    return;
-  }
-  response.end(request.method === 'HEAD' ? undefined : body);
+  if (error.code === 'METHOD_NOT_ALLOWED') headers.push('Allow', ALLOWED_METHODS);
+  answerProblem(request, response, error, { ...context, headers });
 }
 
-function asHoldfastError(context: ProtocolContext, thrown: unknown): HoldfastError {
-  const error = isHoldfastError(thrown)
-    ? thrown
-    : new HoldfastError('INTERNAL_ERROR', 'unexpected error', { cause: thrown });
-  if (error.kind === 'internal' || error.kind === 'corrupt') {
-    const cause = error.code === 'INTERNAL_ERROR' ? (error.cause ?? error) : error;
-    context.logger.error('protocol.failed', {
-      code: error.code,
-      error: cause instanceof Error ? (cause.stack ?? cause.message) : typeof cause,
-    });
-  }
-  return error;
-}
-
-function problemText(error: HoldfastError, status: number): string {
-  return JSON.stringify({
-    type: `urn:holdfast:error:${error.code.toLowerCase().replaceAll('_', '-')}`,
-    title: STATUS_CODES[status] ?? 'Error',
-    status,
+function logFault(context: ProtocolContext, error: HoldfastError): void {
+  const cause = error.code === 'INTERNAL_ERROR' ? (error.cause ?? error) : error;
+  context.logger.error('protocol.failed', {
     code: error.code,
-    detail: PUBLIC_TEXT[error.kind] ?? error.message,
+    error: cause instanceof Error ? (cause.stack ?? cause.message) : typeof cause,
   });
 }
 
@@ -124,25 +60,4 @@ function tailOf(context: ProtocolContext, path: string | undefined): string | un
   } catch {
     return undefined;
   }
-}
-
-function pushStatusHeaders(headers: string[], error: HoldfastError, status: number): void {
-  if (status === 503 || status === 507) {
-    headers.push('Retry-After', String(LIMITS.retryAfterSeconds));
-  } else if (status === 405) {
-    headers.push('Allow', ALLOWED_METHODS);
-  } else if (status === 415) {
-    headers.push('Accept-Encoding', 'identity');
-  }
-  if (UNREAD.has(error.code)) headers.push('Connection', 'close');
-}
-
-/** Also of requests whose headers could not be parsed. */
-function originOf(request: IncomingMessage): string | undefined {
-  const raw = request.rawHeaders;
-  for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = raw[i] as string;
-    if (name.length === 6 && name.toLowerCase() === 'origin') return raw[i + 1];
-  }
-  return undefined;
 }

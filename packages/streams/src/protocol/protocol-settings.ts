@@ -23,6 +23,10 @@ export interface StreamProtocolSettings {
   readonly maxLiveReaders: number;
   /** A response nobody reads for this long is dropped. */
   readonly writeIdleTimeoutMs: number;
+  /** What is there to be read has to be taken at this rate, over each `writeIdleTimeoutMs`. */
+  readonly minReadBytesPerSecond: number;
+  /** Memory of responses that clients are slow to take, over all of them. */
+  readonly maxUnsentBytes: number;
   readonly cors: CrossOriginSettings;
 }
 
@@ -37,5 +41,7 @@ export const DEFAULT_PROTOCOL_SETTINGS: StreamProtocolSettings = {
   maxSseBufferedBytes: LIMITS.maxSseBufferedBytes,
   maxLiveReaders: LIMITS.maxLiveReaders,
   writeIdleTimeoutMs: LIMITS.writeIdleTimeoutMs,
+  minReadBytesPerSecond: LIMITS.minReadBytesPerSecond,
+  maxUnsentBytes: LIMITS.maxUnsentBytes,
   cors: { allowOrigin: [] },
 };

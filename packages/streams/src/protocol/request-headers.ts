@@ -10,6 +10,7 @@ import { HEADERS } from './header-names.ts';
 export class RequestFields {
   host: string | undefined = undefined;
   origin: string | undefined = undefined;
+  fetchSite: string | undefined = undefined;
   contentType: string | undefined = undefined;
   contentLength: string | undefined = undefined;
   contentEncoding: string | undefined = undefined;
@@ -30,6 +31,7 @@ export class RequestFields {
 const FIELD_BY_NAME = new Map<string, keyof RequestFields>([
   ['host', 'host'],
   ['origin', 'origin'],
+  ['sec-fetch-site', 'fetchSite'],
   ['content-type', 'contentType'],
   ['content-length', 'contentLength'],
   ['content-encoding', 'contentEncoding'],

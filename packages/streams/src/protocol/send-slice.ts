@@ -6,6 +6,7 @@
  * The length is announced before the first byte: when the disk fails half-way, the connection is
  * cut and the client sees that the body is short.
  */
+import { LIMITS } from '@holdfast/core';
 import type { StreamSlice } from '../stream-store.ts';
 import type { Exchange } from './exchange.ts';
 import { writeAll } from './write-gate.ts';
@@ -32,14 +33,21 @@ export function sendSlice(
   headers: string[],
 ): void {
   const { response } = exchange;
-  response.writeHead(status, headers);
   if (slice.byteLength === 0) {
+    response.writeHead(status, headers);
     response.end(slice.info.json ? EMPTY_ARRAY : EMPTY);
   } else if (slice.bytes !== undefined) {
+    response.writeHead(status, headers);
     sendParts(exchange, bodyParts(slice.bytes, slice.info.json, slice.byteLength));
   } else {
-    sendPieces(exchange, slice).catch((error: unknown) => exchange.fail(error));
+    sendStored(exchange, slice, status, headers).catch((error: unknown) => exchange.fail(error));
   }
+}
+
+/** Memory that a body from disk takes while it is sent: a piece on its way, and one ahead. */
+export function pieceMemory(byteLength: number): number {
+  const one = LIMITS.readPieceBytes + 3 * LIMITS.extentBlockBytes;
+  return byteLength > LIMITS.readPieceBytes ? 2 * one : one;
 }
 
 /** The body of `byteLength` resting bytes as parts to send one after the other. */
@@ -71,6 +79,7 @@ function sendParts(exchange: Exchange, parts: readonly Buffer[]): void {
   response.cork();
   for (const part of parts) response.write(part);
   response.end();
+  exchange.context.memory.holdUnsent(response, parts);
 }
 
 /** Bytes as a string of the same length: Node.js sends it together with the head. */
@@ -78,6 +87,22 @@ export function joinLatin1(parts: readonly Buffer[]): string {
   let text = '';
   for (const part of parts) text += part.toString('latin1');
   return text;
+}
+
+/** The head waits for room too: whoever gets none can still be told. */
+async function sendStored(
+  exchange: Exchange,
+  slice: StreamSlice,
+  status: number,
+  headers: string[],
+): Promise<void> {
+  const { response, context } = exchange;
+  const held = context.memory.open(response);
+  const room = context.memory.room(held, pieceMemory(slice.byteLength));
+  if (room !== undefined) await room;
+  if (response.destroyed) return;
+  response.writeHead(status, headers);
+  await sendPieces(exchange, slice);
 }
 
 async function sendPieces(exchange: Exchange, slice: StreamSlice): Promise<void> {
@@ -94,7 +119,7 @@ async function sendPieces(exchange: Exchange, slice: StreamSlice): Promise<void>
       left -= part.length;
     }
     // The memory of a piece is used again for the one after the next.
-    if (!(await writeAll(response, parts, clock, settings.writeIdleTimeoutMs))) return;
+    if (!(await writeAll(response, parts, clock, settings))) return;
   }
   if (left > 0) {
     context.logger.error('protocol.short-read', { missingBytes: left });

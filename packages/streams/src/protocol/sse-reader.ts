@@ -12,14 +12,20 @@
  * 2. Every data event is followed by a control event in the same write: wherever a connection
  *    breaks, the client resumes from its last control event.
  * 3. Unsent bytes of a live reader stay within `maxSseBufferedBytes`; beyond it is dropped.
+ * 4. Unsent bytes of all readers are counted together, and what is read from disk has room first:
+ *    `ResponseMemory`, which may drop this reader for another.
  */
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { StreamChange, StreamSlice, StreamWatcher } from '../stream-store.ts';
 import { comparePositions, type Position } from '../position.ts';
 import { compareDecimal } from './cursor.ts';
 import type { Exchange } from './exchange.ts';
+import { factsOf } from './media-type.ts';
 import type { ReadQuery } from './read-query.ts';
 import { encodeEvents, needsBase64, type SseFrame } from './sse-frames.ts';
+import { pieceMemory } from './send-slice.ts';
+import type { HeldResponse } from './response-memory.ts';
 import type { SseConnections } from './sse.ts';
 import { untilDrained } from './write-gate.ts';
 import { HEADERS } from './header-names.ts';
@@ -42,6 +48,8 @@ export class SseReader implements StreamWatcher {
   #leaving = false;
   #endedAtMs = 0;
   #unwatch: (() => void) | undefined;
+  /** Once the client was slow for the first time. */
+  #held: HeldResponse | undefined;
   /** Set when frames may go to the socket directly, already framed as chunks. */
   #socket: Socket | undefined;
 
@@ -51,6 +59,10 @@ export class SseReader implements StreamWatcher {
     this.#openedAtMs = exchange.context.clock.monotonicMs();
     const first = exchange.context.cursors.next(cursor);
     this.#cursorFloor = cursor !== undefined && first !== this.#current() ? first : undefined;
+  }
+
+  get request(): IncomingMessage {
+    return this.#exchange.request;
   }
 
   start(from: NonNullable<ReadQuery['offset']>): void {
@@ -101,6 +113,14 @@ export class SseReader implements StreamWatcher {
     }
     if (this.#socket === undefined) this.#exchange.response.write(frame.plain);
     else this.#socket.write(frame.chunked);
+    if (out.writableLength > 0) this.#hold(frame);
+  }
+
+  /** The system did not take all of what was just written. */
+  #hold(frame: SseFrame): void {
+    const { context, response } = this.#exchange;
+    this.#held ??= context.memory.open(response);
+    this.#held.add([frame.plain]); // I4
   }
 
   /** Ends the connection when its time has come; `true` when it is ending. */
@@ -143,7 +163,7 @@ export class SseReader implements StreamWatcher {
       this.#moved = false;
       const read = store.read({ path: this.#exchange.path, from: next, maxBytes });
       const slice = read instanceof Promise ? await read : read;
-      const bytes = slice.bytes ?? (await gather(slice));
+      const bytes = slice.bytes ?? (await this.#gather(slice));
       if (this.#isOver()) return;
       this.#sendSlice(slice, bytes, next);
       if (slice.endOfStream || this.#leaving) {
@@ -152,9 +172,11 @@ export class SseReader implements StreamWatcher {
       }
       const { response } = this.#exchange;
       if (response.writableNeedDrain || response.destroyed) {
-        if (!(await untilDrained(response, clock, settings.writeIdleTimeoutMs))) return;
+        if (!(await untilDrained(response, clock, settings))) return;
         if (this.#isOver()) return;
       }
+      this.#held?.settle();
+      this.#held?.giveRoom();
       if (slice.upToDate && !this.#moved) {
         this.#state = 'live';
         return;
@@ -181,15 +203,31 @@ export class SseReader implements StreamWatcher {
       upToDate: slice.upToDate,
       closed: slice.endOfStream,
     });
-    this.#exchange.response.write(frame.plain);
+    const { response } = this.#exchange;
+    response.write(frame.plain);
+    if (response.writableLength > 0) this.#hold(frame);
+  }
+
+  /** All of a bounded slice, copied: a piece is gone when the next one comes. */
+  async #gather(slice: StreamSlice): Promise<readonly Buffer[]> {
+    const { context, response } = this.#exchange;
+    this.#held ??= context.memory.open(response);
+    // The piece, the copy and the frame made of it. I4
+    const room = context.memory.room(this.#held, pieceMemory(slice.byteLength));
+    if (room !== undefined) await room;
+    const all: Buffer[] = [];
+    if (this.#isOver()) return all;
+    for await (const buffers of slice.pieces()) {
+      for (const buffer of buffers) all.push(Buffer.from(buffer));
+    }
+    return all;
   }
 
   #sendHead(slice: StreamSlice): void {
     this.#state = 'catching-up';
     const { request, response } = this.#exchange;
     const headers = [
-      'Content-Type',
-      'text/event-stream',
+      ...factsOf('text/event-stream').headers,
       'Cache-Control',
       'no-cache',
       'X-Accel-Buffering',
@@ -254,13 +292,4 @@ export class SseReader implements StreamWatcher {
   #current(): string {
     return this.#exchange.context.cursors.current();
   }
-}
-
-/** All of a bounded slice, copied: a piece is gone when the next one comes. */
-async function gather(slice: StreamSlice): Promise<readonly Buffer[]> {
-  const all: Buffer[] = [];
-  for await (const buffers of slice.pieces()) {
-    for (const buffer of buffers) all.push(Buffer.from(buffer));
-  }
-  return all;
 }

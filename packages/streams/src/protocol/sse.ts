@@ -53,7 +53,7 @@ export class SseConnections {
     from: NonNullable<ReadQuery['offset']>,
     cursor: string | undefined,
   ): void {
-    this.context.live.enter();
+    this.context.live.enter(exchange.request);
     const reader = new SseReader(exchange, this, cursor);
     this.#readers.add(reader);
     reader.start(from);
@@ -63,7 +63,7 @@ export class SseConnections {
   /** Counts a reader out; called once by each. */
   remove(reader: SseReader): void {
     if (!this.#readers.delete(reader)) return;
-    this.context.live.leave();
+    this.context.live.leave(reader.request);
     if (this.#readers.size === 0) {
       this.#timer?.cancel();
       this.#timer = undefined;

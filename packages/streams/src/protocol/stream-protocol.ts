@@ -16,7 +16,7 @@ import { deleteStream } from './delete-stream.ts';
 import { Exchange, type ProtocolContext } from './exchange.ts';
 import { getRead } from './get-read.ts';
 import { headStream } from './head-stream.ts';
-import { LiveReaders } from './live-readers.ts';
+import { LiveReaders, type ReaderAdmission } from './live-readers.ts';
 import { LongPolls } from './long-poll.ts';
 import { answerOptions } from './options.ts';
 import { postAppend } from './post-append.ts';
@@ -24,6 +24,7 @@ import { sendProblem } from './problem.ts';
 import { DEFAULT_PROTOCOL_SETTINGS, type StreamProtocolSettings } from './protocol-settings.ts';
 import { putStream } from './put-stream.ts';
 import { readFields } from './request-headers.ts';
+import { ResponseMemory } from './response-memory.ts';
 import { SseConnections, type SseCounters } from './sse.ts';
 import { parseStreamPath, queryStart } from './stream-path.ts';
 
@@ -32,6 +33,8 @@ export interface StreamProtocolComponents {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Bounds of one client's live readers; absent: none. */
+  readonly readerAdmission?: ReaderAdmission;
 }
 
 export interface StreamProtocolStats {
@@ -39,6 +42,10 @@ export interface StreamProtocolStats {
   readonly liveReaders: number;
   /** Bytes of request bodies that are not whole yet. */
   readonly collectedBodyBytes: number;
+  /** Memory of responses that clients are slow to take. */
+  readonly unsentBytes: number;
+  /** Responses ended to stay within it. */
+  readonly unsentDropped: number;
   readonly longPollWakes: number;
   readonly sse: SseCounters;
 }
@@ -67,8 +74,9 @@ export function createStreamProtocol(
     settings: whole,
     crossOrigin: new CrossOriginPolicy(whole.cors),
     cursors: new CursorSource(components.clock, components.random),
-    live: new LiveReaders(whole.maxLiveReaders),
+    live: new LiveReaders(whole.maxLiveReaders, components.readerAdmission),
     bodies: new BodyBudget(whole.maxCollectedBodyBytes),
+    memory: new ResponseMemory(components.clock, whole.maxUnsentBytes),
   });
 }
 
@@ -93,6 +101,8 @@ class HttpStreamProtocol implements StreamProtocol {
       requests: this.#requests,
       liveReaders: this.#context.live.count,
       collectedBodyBytes: this.#context.bodies.taken,
+      unsentBytes: this.#context.memory.held,
+      unsentDropped: this.#context.memory.dropped,
       longPollWakes: this.#longPolls.wakes,
       sse: this.#sse.counters,
     };
@@ -143,6 +153,8 @@ class HttpStreamProtocol implements StreamProtocol {
 }
 
 function admitWrite(exchange: Exchange): void {
-  const { origin, host } = exchange.fields;
-  if (origin !== undefined) exchange.context.crossOrigin.admitWrite(origin, host);
+  const { origin, host, fetchSite } = exchange.fields;
+  if (origin !== undefined || fetchSite !== undefined) {
+    exchange.context.crossOrigin.admitWrite(origin, host, fetchSite);
+  }
 }

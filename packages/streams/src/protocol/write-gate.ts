@@ -1,16 +1,23 @@
 /** Waiting for a slow client: until it has read, gone away, or done neither for too long. */
 import type { ServerResponse } from 'node:http';
-import type { Clock } from '@holdfast/core';
+import type { Clock, Timer } from '@holdfast/core';
+import { bytesTaken } from './socket-progress.ts';
+
+/** What a reader has to take, over each window: less is no reading. */
+export interface ReadPace {
+  readonly writeIdleTimeoutMs: number;
+  readonly minReadBytesPerSecond: number;
+}
 
 /** `true` to go on writing; `false` when the client is gone or was given up. */
 export function untilDrained(
   response: ServerResponse,
   clock: Clock,
-  idleTimeoutMs: number,
+  pace: ReadPace,
 ): Promise<boolean> {
   if (response.destroyed || response.closed) return Promise.resolve(false);
   if (!response.writableNeedDrain) return Promise.resolve(true);
-  return settled(response, clock, idleTimeoutMs, (onDrain) => {
+  return settled(response, clock, pace, (onDrain) => {
     response.on('drain', onDrain);
     return () => response.off('drain', onDrain);
   });
@@ -24,12 +31,12 @@ export function writeAll(
   response: ServerResponse,
   parts: readonly Buffer[],
   clock: Clock,
-  idleTimeoutMs: number,
+  pace: ReadPace,
 ): Promise<boolean> {
   if (response.destroyed || response.closed) return Promise.resolve(false);
   const last = parts.length - 1;
   if (last < 0) return Promise.resolve(true);
-  return settled(response, clock, idleTimeoutMs, (onTaken) => {
+  return settled(response, clock, pace, (onTaken) => {
     response.cork();
     for (let i = 0; i < last; i++) response.write(parts[i]);
     response.write(parts[last], (error) => {
@@ -44,7 +51,7 @@ export function writeAll(
 function settled(
   response: ServerResponse,
   clock: Clock,
-  idleTimeoutMs: number,
+  pace: ReadPace,
   start: (onDone: () => void) => () => void,
 ): Promise<boolean> {
   return new Promise((resolve) => {
@@ -55,11 +62,29 @@ function settled(
       resolve(open);
     };
     const onClose = (): void => settle(false);
-    const timer = clock.after(idleTimeoutMs, () => {
-      settle(false);
-      response.destroy();
-    });
+    let taken = takenOf(response);
+    const watch = (): Timer =>
+      clock.after(pace.writeIdleTimeoutMs, () => {
+        const before = taken;
+        taken = takenOf(response);
+        if (taken > before && taken - before >= leastOf(pace)) {
+          timer = watch();
+          return;
+        }
+        settle(false);
+        response.destroy();
+      });
+    let timer = watch();
     response.on('close', onClose);
     const stop = start(() => settle(true));
   });
+}
+
+/** Bytes to be taken in one window. */
+function leastOf(pace: ReadPace): number {
+  return (pace.minReadBytesPerSecond * pace.writeIdleTimeoutMs) / 1000;
+}
+
+function takenOf(response: ServerResponse): number {
+  return response.socket === null ? 0 : bytesTaken(response.socket);
 }
