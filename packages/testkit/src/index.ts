@@ -11,4 +11,5 @@ export * from './sim-clock.ts';
 export * from './sim-disk.ts';
 export * from './sim-faults.ts';
 export * from './sim-fs.ts';
+export * from './sim-network.ts';
 export * from './trace-hash.ts';
