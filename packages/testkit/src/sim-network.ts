@@ -207,7 +207,7 @@ class Call implements SentRequest {
   #ending: 'end' | SimNetworkError | undefined;
   #waiting: ((ready: void) => void) | undefined;
 
-  constructor(network: SimNetwork, client: string, request: SimRequest, events: SentRequestEvents) {
+  constructor(client: string, request: SimRequest, events: SentRequestEvents) {
     this.client = client;
     this.request = request;
     this.#events = events;
