@@ -8,8 +8,10 @@ import { parseArgs } from 'node:util';
 import { fuzz, type FuzzTarget } from '@holdfast/testkit';
 import { FUZZ_TARGETS as CORE } from '../packages/testkit/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as LOG } from '../packages/log/test/fuzz-targets.ts';
+import { FUZZ_TARGETS as STREAMS } from '../packages/streams/test/fuzz-targets.ts';
+import { FUZZ_TARGETS as TABLES } from '../packages/tables/test/fuzz-targets.ts';
 
-const TARGETS: readonly FuzzTarget[] = [...CORE, ...LOG];
+const TARGETS: readonly FuzzTarget[] = [...CORE, ...LOG, ...TABLES, ...STREAMS];
 /** Cases of one target between two looks at the clock. */
 const CHUNK = 500;
 

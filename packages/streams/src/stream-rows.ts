@@ -235,7 +235,9 @@ function writeU64BigEndian(buffer: Buffer, at: number, value: number): void {
 
 function readU64BigEndian(buffer: Buffer, at: number): number {
   if (buffer.length < at + 8) throw damaged('key');
-  return buffer.readUInt32BE(at) * 0x1_0000_0000 + buffer.readUInt32BE(at + 4);
+  const value = buffer.readUInt32BE(at) * 0x1_0000_0000 + buffer.readUInt32BE(at + 4);
+  if (!Number.isSafeInteger(value)) throw damaged('key');
+  return value;
 }
 
 function versioned(value: Buffer): ByteReader {

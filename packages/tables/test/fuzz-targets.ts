@@ -134,11 +134,14 @@ const manifestStoreTarget: FuzzTarget = {
     for (let generation = 1; generation <= 5; generation++) {
       await first.store.commit(manifestOf(generation));
     }
-    const newest = fileSystem.disk.paths().sort().at(-1) as string;
-    const before = fileSystem.disk.content(newest);
+    const { disk } = fileSystem;
+    const newest = disk.content(disk.paths().sort().at(-1) as string);
     // What a mutant of another corpus says of the one before it does not fit this directory.
-    if (input.length >= 110) before.copy(input, 64 + 11, 64 + 11, 64 + 11 + 32);
-    fileSystem.disk.replaceContent(newest, resealBlock(DATABASE_ID, input, ALWAYS));
+    if (input.length >= 110) newest.copy(input, 64 + 11, 64 + 11, 64 + 11 + 32);
+    resealBlock(DATABASE_ID, input, ALWAYS);
+    for (const path of disk.paths()) {
+      if (disk.content(path).equals(newest)) disk.replaceContent(path, input); // and its mirror
+    }
     const { store, manifest } = await ManifestStore.open({ fileSystem, codec }, DIRECTORY);
     await store.commit(manifestOf(store.generation + 1));
     return manifest;

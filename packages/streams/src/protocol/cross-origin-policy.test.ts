@@ -53,6 +53,8 @@ describe('cross-origin policy', () => {
     expect(admits(loopback, undefined)).toBe(true);
     expect(admits(loopback, 'https://evil.example', '127.0.0.1:4437')).toBe(false);
     expect(admits(loopback, 'null', '127.0.0.1:4437')).toBe(false);
+    expect(admits(loopback, 'null', 'll')).toBe(false); // what stands behind the second letter
+    expect(admits(loopback, 'ftp://data.example', 'data.example')).toBe(false);
     expect(admits(loopback, 'https://data.example', 'Data.example')).toBe(true);
     expect(admits(open, 'https://evil.example', 'x')).toBe(true);
   });

@@ -13,6 +13,9 @@ export interface CrossOriginSettings {
 
 const LOOPBACK = /^https?:\/\/(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i;
 
+/** Captures host and port. */
+const WEB_ORIGIN = /^https?:\/\/(.+)$/i;
+
 export const EXPOSED_HEADERS: string = [
   HEADERS.streamNextOffset,
   HEADERS.streamCursor,
@@ -77,8 +80,8 @@ export class CrossOriginPolicy {
       throw new HoldfastError('ORIGIN_NOT_ALLOWED', 'pages of other sites may not write here');
     }
     if (this.allows(origin)) return;
-    const ownHost = origin.slice(origin.indexOf('://') + 3);
-    if (host !== undefined && ownHost.toLowerCase() === host.toLowerCase()) return;
+    const ownHost = WEB_ORIGIN.exec(origin)?.[1];
+    if (ownHost !== undefined && ownHost.toLowerCase() === host?.toLowerCase()) return;
     throw new HoldfastError('ORIGIN_NOT_ALLOWED', 'pages of this origin may not write here');
   }
 
