@@ -173,6 +173,8 @@ export const LIMITS = {
   signingKeyRetireMs: 900_000,
   /** Caching time of the key set. */
   keySetMaxAgeSeconds: 300,
+  /** Body of a control request, with room for acks of a whole wake. Beyond: `BODY_TOO_LARGE` (413). */
+  maxControlBodyBytes: (2 * MIB) as number,
 
   // -- HTTP --------------------------------------------------------------------------------
   /** Request body. Beyond: `BODY_TOO_LARGE` (413). */
@@ -238,6 +240,42 @@ export const LIMITS = {
   maxListedStreams: 1_000,
   /** `Retry-After` on 503 and 507. */
   retryAfterSeconds: 1,
+
+  // -- objects -----------------------------------------------------------------------------
+  /** Longest key of an object, UTF-8; S3 takes 1024 with the prefix. Longer: `INVALID_OBJECT_KEY`. */
+  maxObjectKeyBytes: 512,
+  /** One part of a large upload, held in memory; S3 wants 5 MiB at least. Larger: fewer requests. */
+  objectPartBytes: (8 * MIB) as number,
+  /** Parts of one object that S3 takes. Beyond: `OBJECT_TOO_LARGE`. */
+  maxObjectParts: 10_000,
+  /** Parts of one upload under way; times `objectPartBytes` its memory. More: faster on long ways. */
+  objectUploads: 4,
+  /** Requests of one store waiting for their answer; further ones wait their turn. */
+  objectRequests: 16,
+  /** Silence of an object store in the middle of a request. Longer: `STORAGE_UNAVAILABLE`. */
+  objectSilenceMs: 30_000,
+  /** Answer of an object store that is read whole: a page of a list, an error. Longer: `STORAGE_UNAVAILABLE`. */
+  maxObjectAnswerBytes: (4 * MIB) as number,
+  /** Elements of such an answer. More: the same. */
+  maxObjectAnswerElements: 20_000,
+  /** Keys of one page of a list. */
+  objectListKeys: 1_000,
+  /** One piece of a body that is read from memory or from a file. */
+  objectReadBytes: (256 * KIB) as number,
+  /** Calls for one asked of a retrying store, the first included. */
+  objectAttempts: 6,
+  /** Longest pause before the second; it doubles from there, and chance shortens each. */
+  objectRetryMs: 200,
+  /** Longest such pause. */
+  maxObjectRetryMs: 20_000,
+  /** Time a put on files waits while another one changes objects beside it. Longer: `STORAGE_UNAVAILABLE`. */
+  objectLockWaitMs: 15_000,
+  /** Pause between two looks at such a lock of another process. */
+  objectLockLookMs: 10,
+  /** Folders of an fs store known to be synced; forgotten ones are synced again when read. */
+  maxSettledFolders: 8_192,
+  /** Credentials that end sooner than this are fetched anew. */
+  credentialsRefreshMs: 300_000,
 
   // -- command line ------------------------------------------------------------------------
   /** Lines that `stream append --lines` sends in one request. */

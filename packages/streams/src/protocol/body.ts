@@ -14,17 +14,21 @@ const EMPTY = Buffer.alloc(0);
 const FIRST_CAPACITY_BYTES = 16 * 1024;
 
 /** What `done` throws becomes the answer. */
-export function collectBody(exchange: Exchange, done: (body: Buffer) => void): void {
+export function collectBody(
+  exchange: Exchange,
+  done: (body: Buffer) => void,
+  maxBytes: number = exchange.context.settings.maxBodyBytes,
+): void {
   const { request, fields } = exchange;
-  const { bodies, settings } = exchange.context;
+  const { bodies } = exchange.context;
   if (fields.contentLength === '0') {
     done(EMPTY);
     return;
   }
   // Checked before a byte is read. The parser has made sure that it is digits.
   const announced = fields.contentLength === undefined ? NaN : Number(fields.contentLength);
-  if (announced > settings.maxBodyBytes) throw tooLarge(settings.maxBodyBytes);
-  const body = new GrowingBody(bodies, settings.maxBodyBytes, announced);
+  if (announced > maxBytes) throw tooLarge(maxBytes);
+  const body = new GrowingBody(bodies, maxBytes, announced);
   let refused = false;
   request.on('data', (chunk: Buffer) => {
     if (refused) return;

@@ -29,12 +29,12 @@ const PREFLIGHT_SECONDS = '600';
  * Methods and headers are the same for everybody; whether the page may use them is told by
  * `Access-Control-Allow-Origin`, which only allowed origins get.
  */
-export function answerOptions(exchange: Exchange): void {
+export function answerOptions(exchange: Exchange, methods: string = ALLOWED_METHODS): void {
   exchange.reply(204, [
     'Allow',
-    ALLOWED_METHODS,
+    methods,
     'Access-Control-Allow-Methods',
-    ALLOWED_METHODS,
+    methods,
     'Access-Control-Allow-Headers',
     ALLOWED_HEADERS,
     'Access-Control-Max-Age',

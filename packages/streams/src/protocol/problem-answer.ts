@@ -52,26 +52,36 @@ export function asHoldfastError(thrown: unknown): HoldfastError {
   return new HoldfastError('INTERNAL_ERROR', 'unexpected error', { cause: thrown });
 }
 
-export function describeProblem(error: HoldfastError): Problem {
+/** Members beside those of RFC 9457; `message` is what the client may be told. */
+export type ProblemMembers = (
+  error: HoldfastError,
+  message: string,
+) => Readonly<Record<string, unknown>>;
+
+/** @param members makes it `application/json` with these as well */
+export function describeProblem(error: HoldfastError, members?: ProblemMembers): Problem {
   const status = statusOf(error);
+  const detail = PUBLIC_TEXT[error.kind] ?? error.message;
   const body = Buffer.from(
     JSON.stringify({
       type: `urn:holdfast:error:${error.code.toLowerCase().replaceAll('_', '-')}`,
       title: STATUS_CODES[status] ?? 'Error',
       status,
       code: error.code,
-      detail: PUBLIC_TEXT[error.kind] ?? error.message,
+      detail,
+      ...members?.(error, detail),
     }),
   );
   const headers = [
     'Content-Type',
-    'application/problem+json',
+    members === undefined ? 'application/problem+json' : 'application/json',
     'Content-Length',
     String(body.length),
     'Cache-Control',
     'no-store',
     ...SECURITY_HEADERS,
   ];
+  if (status === 401) headers.push('WWW-Authenticate', challengeOf(error));
   if (status === 415) headers.push('Accept-Encoding', 'identity');
   const retryAfter = retryAfterOf(error, status);
   if (retryAfter !== undefined) headers.push('Retry-After', retryAfter);
@@ -83,6 +93,8 @@ export interface ProblemSurroundings {
   readonly crossOrigin: CrossOriginPolicy;
   /** More headers of this answer. */
   readonly headers?: readonly string[];
+  /** Of an answer that is `application/json` and more than a problem. */
+  readonly members?: ProblemMembers | undefined;
 }
 
 /** Answers with the problem, or cuts the connection when an answer has already begun. */
@@ -97,7 +109,7 @@ export function answerProblem(
     response.destroy();
     return;
   }
-  const problem = describeProblem(error);
+  const problem = describeProblem(error, surroundings.members);
   const headers = [...problem.headers, ...(surroundings.headers ?? [])];
   const unread = UNREAD.has(error.code) || (BODY_UNREAD.has(error.code) && hasBody(request));
   if (unread) headers.push('Connection', 'close');
@@ -111,6 +123,11 @@ export function answerProblem(
     return;
   }
   response.end(body);
+}
+
+/** RFC 6750, 3.1. */
+function challengeOf(error: HoldfastError): string {
+  return error.code === 'TOKEN_INVALID' ? 'Bearer error="invalid_token"' : 'Bearer';
 }
 
 function retryAfterOf(error: HoldfastError, status: number): string | undefined {

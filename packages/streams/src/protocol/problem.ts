@@ -4,9 +4,15 @@ import type { HoldfastError } from '@holdfast/core';
 import { formatPosition } from '../position.ts';
 import type { ProtocolContext } from './exchange.ts';
 import { HEADERS } from './header-names.ts';
-import { answerProblem, asHoldfastError } from './problem-answer.ts';
+import { answerProblem, asHoldfastError, type ProblemMembers } from './problem-answer.ts';
 
 export const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, DELETE, OPTIONS';
+
+/** How the errors of a route differ from those of streams. */
+export interface ProblemForm {
+  readonly methods: string;
+  readonly members: ProblemMembers;
+}
 
 export function sendProblem(
   context: ProtocolContext,
@@ -14,13 +20,16 @@ export function sendProblem(
   response: ServerResponse,
   thrown: unknown,
   path?: string,
+  form?: ProblemForm,
 ): void {
   const error = asHoldfastError(thrown);
   if (error.kind === 'internal' || error.kind === 'corrupt') logFault(context, error);
   const headers: string[] = [];
   pushProtocolHeaders(headers, context, error, path);
-  if (error.code === 'METHOD_NOT_ALLOWED') headers.push('Allow', ALLOWED_METHODS);
-  answerProblem(request, response, error, { ...context, headers });
+  if (error.code === 'METHOD_NOT_ALLOWED') {
+    headers.push('Allow', form?.methods ?? ALLOWED_METHODS);
+  }
+  answerProblem(request, response, error, { ...context, headers, members: form?.members });
 }
 
 function logFault(context: ProtocolContext, error: HoldfastError): void {

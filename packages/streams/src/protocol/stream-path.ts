@@ -6,18 +6,19 @@
  * a request for another.
  */
 import { HoldfastError, LIMITS } from '@holdfast/core';
+import { isReservedPath } from '../subscriptions/path-pattern.ts';
 
 const SLASH = 0x2f;
 const PERCENT = 0x25;
 const QUESTION = 0x3f;
 const BACKSLASH = 0x5c;
 
-/** The first segment that belongs to the protocol itself (PROTOCOL 6). */
-const RESERVED = '__ds';
-
 // C0, DEL and C1: they have no place in a name and many in an attack on a log or a terminal.
 // eslint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+
+/** A surrogate without its other half: it has no UTF-8. */
+export const HALF_CHARACTER: RegExp = /\p{Surrogate}/u;
 
 /** Where the query starts in `target`, or its length. */
 export function queryStart(target: string): number {
@@ -34,13 +35,24 @@ export function parseStreamPath(target: string, end: number, basePath: string): 
   if (!target.startsWith(basePath) || end <= basePath.length) {
     throw new HoldfastError('ROUTE_NOT_FOUND', 'nothing is served here');
   }
-  const raw = target.slice(basePath.length, end);
-  const path = needsDecoding(raw) ? decode(raw) : raw;
+  const path = decodePath(target.slice(basePath.length, end));
   checkPath(path);
-  if (path === RESERVED || path.startsWith(RESERVED + '/')) {
+  if (isReservedPath(path)) {
     throw new HoldfastError('ROUTE_NOT_FOUND', 'this path is reserved for the protocol');
   }
   return path;
+}
+
+/** Throws `INVALID_PATH`. What is decoded may still be no path. */
+export function decodePath(raw: string): string {
+  return needsDecoding(raw) ? decode(raw) : raw;
+}
+
+/** A path that is named in a body, as it is: throws what `parseStreamPath` would. */
+export function assertStreamPath(path: string): void {
+  checkCharacters(path);
+  checkPath(path);
+  if (isReservedPath(path)) throw invalid('a first segment that is reserved for the protocol');
 }
 
 /** Throws unless every character is one a request target may carry as it is. */
@@ -64,9 +76,14 @@ function decode(raw: string): string {
   } catch {
     throw invalid('not valid percent-encoded UTF-8');
   }
+  checkCharacters(path);
+  return path;
+}
+
+function checkCharacters(path: string): void {
   if (CONTROL.test(path)) throw invalid('a control character');
   if (path.includes('\\')) throw invalid('a backslash');
-  return path;
+  if (HALF_CHARACTER.test(path)) throw invalid('half a character');
 }
 
 function checkPath(path: string): void {

@@ -3,7 +3,7 @@
  * framework and no objects per request beyond one `Exchange`: half of a small append is the
  * kernel's, the rest is what is spent here.
  *
- * Every path under `basePath` is a stream. Values are parsed once, at this edge; the store behind
+ * Every path under `basePath` is a stream, but for `__ds`: there the protocol itself is spoken to. Values are parsed once, at this edge; the store behind
  * it speaks in domain values and typed errors, which `error-status.ts` turns into statuses.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -26,6 +26,8 @@ import { putStream } from './put-stream.ts';
 import { readFields } from './request-headers.ts';
 import { ResponseMemory } from './response-memory.ts';
 import { SseConnections, type SseCounters } from './sse.ts';
+import { isControlTarget } from './subscriptions/control-path.ts';
+import { ControlProtocol, type SubscriptionAccess } from './subscriptions/control-protocol.ts';
 import { parseStreamPath, queryStart } from './stream-path.ts';
 
 export interface StreamProtocolComponents {
@@ -35,6 +37,8 @@ export interface StreamProtocolComponents {
   readonly logger: Logger;
   /** Bounds of one client's live readers; absent: none. */
   readonly readerAdmission?: ReaderAdmission;
+  /** Absent: nothing is served under `__ds`. */
+  readonly subscriptions?: SubscriptionAccess;
 }
 
 export interface StreamProtocolStats {
@@ -67,7 +71,7 @@ export function createStreamProtocol(
   if (!whole.basePath.startsWith('/') || !whole.basePath.endsWith('/')) {
     throw new HoldfastError('INVALID_SETTINGS', `basePath needs slashes around it`);
   }
-  return new HttpStreamProtocol({
+  const context: ProtocolContext = {
     store: components.store,
     clock: components.clock,
     logger: components.logger,
@@ -77,19 +81,25 @@ export function createStreamProtocol(
     live: new LiveReaders(whole.maxLiveReaders, components.readerAdmission),
     bodies: new BodyBudget(whole.maxCollectedBodyBytes),
     memory: new ResponseMemory(components.clock, whole.maxUnsentBytes),
-  });
+  };
+  return new HttpStreamProtocol(context, components.subscriptions);
 }
 
 class HttpStreamProtocol implements StreamProtocol {
   readonly #context: ProtocolContext;
   readonly #longPolls: LongPolls;
   readonly #sse: SseConnections;
+  readonly #control: ControlProtocol | undefined;
   #requests = 0;
 
-  constructor(context: ProtocolContext) {
+  constructor(context: ProtocolContext, subscriptions: SubscriptionAccess | undefined) {
     this.#context = context;
     this.#longPolls = new LongPolls(context);
     this.#sse = new SseConnections(context);
+    if (subscriptions !== undefined) {
+      const read = (exchange: Exchange): void => this.#read(exchange);
+      this.#control = new ControlProtocol(context, subscriptions, { admitWrite, read });
+    }
   }
 
   get liveReaders(): number {
@@ -115,6 +125,10 @@ class HttpStreamProtocol implements StreamProtocol {
       const context = this.#context;
       const target = request.url ?? '';
       const end = queryStart(target);
+      if (this.#control !== undefined && isControlTarget(target, end, context.settings.basePath)) {
+        this.#control.handle(request, response);
+        return;
+      }
       path = parseStreamPath(target, end, context.settings.basePath);
       const fields = readFields(request.rawHeaders);
       this.#dispatch(new Exchange(context, request, response, fields, path, end));
@@ -135,9 +149,8 @@ class HttpStreamProtocol implements StreamProtocol {
         admitWrite(exchange);
         return postAppend(exchange);
       case 'GET':
-        return getRead(exchange, this.#longPolls, this.#sse);
       case 'HEAD':
-        return headStream(exchange);
+        return this.#read(exchange);
       case 'PUT':
         admitWrite(exchange);
         return putStream(exchange);
@@ -149,6 +162,11 @@ class HttpStreamProtocol implements StreamProtocol {
       default:
         throw new HoldfastError('METHOD_NOT_ALLOWED', 'streams have no such method');
     }
+  }
+
+  #read(exchange: Exchange): void {
+    if (exchange.request.method === 'HEAD') headStream(exchange);
+    else getRead(exchange, this.#longPolls, this.#sse);
   }
 }
 

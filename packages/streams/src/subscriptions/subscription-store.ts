@@ -138,4 +138,6 @@ export interface WebhookPublicKey {
   readonly kid: string;
   /** The raw 32 bytes of the Ed25519 key, base64url. */
   readonly x: string;
+  /** The one that signs now; the others are to come, or were. */
+  readonly signs: boolean;
 }
