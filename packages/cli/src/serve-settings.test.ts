@@ -1,6 +1,7 @@
 import { SETTING_KINDS } from '@holdfast/node';
 import { describe, expect, it } from 'vitest';
 import { FakeConsole } from '../test/fake-console.ts';
+import { withClaimTokens } from './claim-tokens-file.ts';
 import { FlagValues } from './command.ts';
 import { serve } from './serve.ts';
 import { flagName, serveSettings, variableName } from './serve-settings.ts';
@@ -43,6 +44,21 @@ describe('serveSettings', () => {
       memory: false,
     });
     expect(settingsOf({ memory: true }, { HOLDFAST_DIR: '/a' })).toEqual({ memory: true });
+  });
+
+  it('adds the tokens of a file to the others', async () => {
+    const io = new FakeConsole();
+    io.env['HOLDFAST_CLAIM_TOKENS_FILE'] = '/run/claims';
+    io.files.set('/run/claims', 'first-of-the-file\r\nsecond-of-the-file\n');
+    const values = new FlagValues({}, serve.flags, io.env);
+    const call = { io, arguments: [], values, json: false };
+    expect(await withClaimTokens(call, { claimTokens: ['given'] })).toEqual({
+      claimTokens: ['given', 'first-of-the-file', 'second-of-the-file'],
+    });
+    io.files.set('/run/claims', '\n');
+    await expect(withClaimTokens(call, {})).rejects.toThrow('holds no token');
+    io.files.clear();
+    await expect(withClaimTokens(call, {})).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
   it('splits lists and refuses what is no number, naming where it came from', () => {

@@ -28,6 +28,26 @@ const SETTINGS: Readonly<Record<FlagSetting, SettingFlag>> = {
   maxBodyBytes: { kind: 'integer', value: 'N', summary: 'largest request body' },
   maxCollectedBodyBytes: { kind: 'integer', value: 'N', summary: 'all unfinished request bodies' },
   maxLiveReaders: { kind: 'integer', value: 'N', summary: 'long-polls and SSE connections' },
+  maxUnsentBytes: { kind: 'integer', value: 'N', summary: 'memory of answers not taken yet' },
+  minReadBytesPerSecond: { kind: 'integer', value: 'N', summary: 'slower readers are dropped' },
+  minBodyBytesPerSecond: { kind: 'integer', value: 'N', summary: 'slower bodies are refused' },
+  maxConnectionsPerClient: { kind: 'integer', value: 'N', summary: 'connections of one client' },
+  maxRequestsPerClient: {
+    kind: 'integer',
+    value: 'N',
+    summary: 'requests under way of one client',
+  },
+  maxLiveReadersPerClient: { kind: 'integer', value: 'N', summary: 'live readers of one client' },
+  requestsPerSecondPerClient: {
+    kind: 'integer',
+    value: 'N',
+    summary: 'requests of one client a second (default: no bound)',
+  },
+  receivedBytesPerSecondPerClient: {
+    kind: 'integer',
+    value: 'N',
+    summary: 'bytes one client may send a second (default: no bound)',
+  },
   maxStreams: { kind: 'integer', value: 'N', summary: 'how many streams there may be' },
   maxProducersPerStream: { kind: 'integer', value: 'N', summary: 'producers a stream remembers' },
   maxStreamBytes: {
@@ -39,6 +59,26 @@ const SETTINGS: Readonly<Record<FlagSetting, SettingFlag>> = {
     kind: 'integer',
     value: 'N',
     summary: 'data of all streams (default: no bound)',
+  },
+  publicUrl: {
+    kind: 'text',
+    value: 'URL',
+    summary: 'how receivers of webhooks reach this node, without the base path',
+  },
+  claimTokens: {
+    kind: 'list',
+    value: 'A,B',
+    summary: 'tokens for claims; better in the variable, or in a file',
+  },
+  openClaims: { kind: 'flag', summary: 'everybody who can connect may claim' },
+  allowLoopbackWebhooks: {
+    kind: 'flag',
+    summary: 'webhooks may go to this machine, for development',
+  },
+  maxWebhookAttempts: {
+    kind: 'integer',
+    value: 'N',
+    summary: 'failed deliveries until work goes to the dead letters',
   },
   drainTimeoutMs: { kind: 'integer', value: 'N', summary: 'how long a stop waits for requests' },
   shardCount: { kind: 'integer', value: 'N', summary: 'shards of a new data directory' },

@@ -1,5 +1,6 @@
 /** `holdfast serve`: a node of its own, from the first line to the last request. */
 import type { HoldfastNode } from '@holdfast/node';
+import { CLAIM_TOKENS_FILE_FLAG, withClaimTokens } from './claim-tokens-file.ts';
 import { JSON_FLAG, type Command, type CommandCall } from './command.ts';
 import { usageError } from './command-error.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
@@ -14,6 +15,7 @@ export const serve: Command = {
   positionals: [{ name: 'DIR', required: false }],
   flags: {
     ...SETTING_FLAGS,
+    ...CLAIM_TOKENS_FILE_FLAG,
     'log-level': {
       type: 'string',
       value: 'LEVEL',
@@ -30,7 +32,7 @@ export const serve: Command = {
     'Ctrl-C finishes what is under way and ends with 0; a second one ends at once.',
   ],
   async run(call) {
-    const settings = serveSettings(call);
+    const settings = await withClaimTokens(call, serveSettings(call));
     const level = logLevel(call);
     // Loaded here: the client commands have no use for a database.
     const { createPinoLogger, nodeComponents, openNode } = await import('@holdfast/node');

@@ -23,6 +23,16 @@ describe('parseNodeSettings', () => {
     expect(parseNodeSettings({ memory: true, port: undefined }).port).toBe(4437);
   });
 
+  it('takes a public URL with a path, and tokens for claims that it never repeats', () => {
+    const publicUrl = 'https://streams.example:8443/holdfast';
+    expect(parseNodeSettings({ memory: true, publicUrl }).publicUrl).toBe(publicUrl);
+    const claimTokens = ['0123456789abcdef', 'QUJD-_~./+0123456789=='];
+    expect(parseNodeSettings({ memory: true, claimTokens }).claimTokens).toEqual(claimTokens);
+    expect(refusal({ memory: true, claimTokens: ['my!secret!of!all!secrets'] })).not.toContain(
+      'secret',
+    );
+  });
+
   it('refuses an unknown key and names the one that was meant', () => {
     expect(refusal({ memory: true, prot: 1 })).toBe(
       'unknown setting, did you mean port? setting=prot',
@@ -50,6 +60,17 @@ describe('parseNodeSettings', () => {
     [{ memory: true, allowedOrigins: ['app.example'] }],
     [{ memory: true, allowedOrigins: ['https://app.example/'] }],
     [{ memory: true, host: '' }],
+    [{ memory: true, publicUrl: 'streams.example' }],
+    [{ memory: true, publicUrl: 'https://streams.example/' }],
+    [{ memory: true, publicUrl: 'https://streams.example/a/' }],
+    [{ memory: true, publicUrl: 'https://streams.example?a' }],
+    [{ memory: true, publicUrl: 'https://streams.example/a/../b' }],
+    [{ memory: true, publicUrl: 'https://user@streams.example' }],
+    [{ memory: true, publicUrl: 'ftp://streams.example' }],
+    [{ memory: true, claimTokens: ['short'] }],
+    [{ memory: true, claimTokens: ['with a space, and long enough'] }],
+    [{ memory: true, claimTokens: ['0123456789abcdef'], openClaims: true }],
+    [{ memory: true, maxWebhookAttempts: 0 }],
     [{ dir: 'a\0b' }],
   ])('refuses %j', (input) => {
     expect(refusal(input)).toContain('setting=');

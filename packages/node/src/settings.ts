@@ -31,6 +31,22 @@ export interface NodeSettings {
   readonly maxCollectedBodyBytes: number;
   /** Long-polls and SSE connections. Lower: 503 sooner. Higher: more memory. */
   readonly maxLiveReaders: number;
+  /** Memory of responses that clients are slow to take. Lower: they are dropped sooner. */
+  readonly maxUnsentBytes: number;
+  /** What a reader has to take while something is there. Lower: dead readers stay longer. */
+  readonly minReadBytesPerSecond: number;
+  /** What has to come of a body. Lower: trickles hold their place longer. */
+  readonly minBodyBytesPerSecond: number;
+  /** Connections of one remote address (IPv6: /64); not of loopback. Lower: 429 sooner. */
+  readonly maxConnectionsPerClient: number;
+  /** Its requests under way. Lower: 429 sooner. */
+  readonly maxRequestsPerClient: number;
+  /** Its long-polls and SSE connections. Lower: 429 sooner. */
+  readonly maxLiveReadersPerClient: number;
+  /** Its requests a second; 0 is no bound. Lower: 429 sooner. */
+  readonly requestsPerSecondPerClient: number;
+  /** Bytes it may send a second, heads and bodies; 0 is no bound. Lower: 429 sooner. */
+  readonly receivedBytesPerSecondPerClient: number;
   /** Lower: 413 for new streams sooner. Higher: more memory (about 1 KiB each). */
   readonly maxStreams: number;
   /** Producers remembered per stream. Lower: 413 for new ones sooner. Higher: more memory. */
@@ -39,6 +55,19 @@ export interface NodeSettings {
   readonly maxStreamBytes: number | undefined;
   /** Data of all streams; appends beyond get 413. Absent: no bound but the disk. */
   readonly maxTotalBytes: number | undefined;
+  /**
+   * What clients put before `basePath` to reach this node, such as `https://streams.example`: it
+   * goes to the receivers of webhooks. Absent: the listener's own URL, if that is on loopback.
+   */
+  readonly publicUrl: string | undefined;
+  /** Tokens with which workers may claim the work of a pull-wake subscription. */
+  readonly claimTokens: readonly string[];
+  /** Everybody who can connect may claim. */
+  readonly openClaims: boolean;
+  /** Webhooks may go to this machine, by http too. For development. */
+  readonly allowLoopbackWebhooks: boolean;
+  /** Failed deliveries in a row until work goes to the dead letters. Higher: it is tried longer. */
+  readonly maxWebhookAttempts: number;
   /** Lower: slow requests are cut at shutdown. Higher: shutdown may take as long. */
   readonly drainTimeoutMs: number;
   /** Shards of a new database; an existing one keeps its own. Absent: the default. */
@@ -98,6 +127,18 @@ const RULES: Record<keyof NodeSettings, Rule> = {
     // The rest of the connections is for everybody else.
     maximum: LIMITS.maxConnections - 1,
   },
+  maxUnsentBytes: { kind: 'integer', fallback: LIMITS.maxUnsentBytes, minimum: 1 },
+  minReadBytesPerSecond: { kind: 'integer', fallback: LIMITS.minReadBytesPerSecond },
+  minBodyBytesPerSecond: { kind: 'integer', fallback: LIMITS.minBodyBytesPerSecond },
+  maxConnectionsPerClient: {
+    kind: 'integer',
+    fallback: LIMITS.maxConnectionsPerClient,
+    minimum: 1,
+  },
+  maxRequestsPerClient: { kind: 'integer', fallback: LIMITS.maxRequestsPerClient, minimum: 1 },
+  maxLiveReadersPerClient: { kind: 'integer', fallback: LIMITS.maxLiveReadersPerClient },
+  requestsPerSecondPerClient: { kind: 'integer', fallback: 0 },
+  receivedBytesPerSecondPerClient: { kind: 'integer', fallback: 0 },
   maxStreams: { kind: 'integer', fallback: LIMITS.maxStreams, minimum: 1 },
   maxProducersPerStream: {
     kind: 'integer',
@@ -106,6 +147,16 @@ const RULES: Record<keyof NodeSettings, Rule> = {
   },
   maxStreamBytes: { kind: 'integer', fallback: undefined, minimum: 1 },
   maxTotalBytes: { kind: 'integer', fallback: undefined, minimum: 1 },
+  publicUrl: { kind: 'text', fallback: undefined },
+  claimTokens: { kind: 'list', fallback: [] },
+  openClaims: { kind: 'flag', fallback: false },
+  allowLoopbackWebhooks: { kind: 'flag', fallback: false },
+  maxWebhookAttempts: {
+    kind: 'integer',
+    fallback: LIMITS.maxWebhookAttempts,
+    minimum: 1,
+    maximum: 1_000,
+  },
   drainTimeoutMs: {
     kind: 'integer',
     fallback: LIMITS.drainTimeoutMs,
@@ -179,11 +230,37 @@ function checkTogether(settings: NodeSettings): void {
   if (settings.maxCollectedBodyBytes < settings.maxBodyBytes) {
     throw invalid('must not be below maxBodyBytes', 'maxCollectedBodyBytes');
   }
+  checkSubscriptions(settings);
   for (const origin of settings.allowedOrigins) {
     if (origin !== '*' && (!URL.canParse(origin) || new URL(origin).origin !== origin)) {
       throw invalid('must hold origins like https://app.example', 'allowedOrigins');
     }
   }
+}
+
+const CLAIM_TOKEN = /^[A-Za-z0-9\-._~+/]{16,256}={0,2}$/;
+
+function checkSubscriptions({ publicUrl, claimTokens, openClaims }: NodeSettings): void {
+  if (publicUrl !== undefined && !isPublicUrl(publicUrl)) {
+    throw invalid(
+      'must be like https://streams.example, with no slash behind and no query',
+      'publicUrl',
+    );
+  }
+  if (openClaims && claimTokens.length > 0) {
+    throw invalid('cannot be combined with claimTokens: claims need one, or none', 'openClaims');
+  }
+  if (!claimTokens.every((token) => CLAIM_TOKEN.test(token))) {
+    // The message does not repeat what may be nearly a secret.
+    throw invalid('must hold texts of 16 to 256 letters, digits or -._~+/', 'claimTokens');
+  }
+}
+
+/** It is put before paths as it stands. */
+function isPublicUrl(text: string): boolean {
+  if (!/^https?:\/\/[!-~]+$/.test(text) || !URL.canParse(text)) return false;
+  const { origin, pathname } = new URL(text);
+  return text === origin || (pathname !== '/' && text === origin + pathname && !text.endsWith('/'));
 }
 
 function invalid(message: string, setting: string): HoldfastError {
