@@ -8,6 +8,8 @@
  *    for adjacent blocks, of which only the last, when the reader stopped inside it, is kept
  *    until that reader comes for the rest. So a long reader holds one cached block at a time.
  * 4. A read in progress keeps the file open, also after `retire`.
+ * 5. Damage costs what lies in it and nothing else: the footer, and a file that is too short,
+ *    only become `damage`, for all the footer says follows from the manifest and the blocks.
  *
  * Owner: the database's set of extent files.
  */
@@ -21,17 +23,15 @@ import {
   LIMITS,
 } from '@holdfast/core';
 import type { BlockCache } from './block-cache.ts';
+import { putCopy, type RebuildOptions } from './copy-file.ts';
 import type { ExtentFileInfo } from './extent-file-info.ts';
-import {
-  dataBytesOf,
-  decodeExtentFooter,
-  EXTENT_FOOTER_BYTES,
-  type ExtentFooter,
-} from './extent-format.ts';
+import { EXTENT_FOOTER_BYTES, encodeExtentFooter, type ExtentFooter } from './extent-format.ts';
+import { readFooter } from './extent-footer.ts';
 import type { ExtentRef } from './extent-ref.ts';
-import { digestHolds, problemFrom } from './file-digest.ts';
+import { type CopyState, copyStateAfter, digestHolds, problemFrom } from './file-digest.ts';
 import type { FileProblem } from './file-problem.ts';
 import type { Pace } from './pace.ts';
+import { ReaderCount } from './reader-count.ts';
 import { SharedFile } from './shared-file.ts';
 import { damaged } from './storage-error.ts';
 
@@ -52,9 +52,12 @@ const CACHED_READ_BLOCKS = 2;
 export class ExtentFile {
   readonly path: string;
   readonly info: ExtentFileInfo;
-  readonly #file: SharedFile;
+  readonly #fileSystem: FileSystem;
+  #file: SharedFile;
+  #damage: HoldfastError | undefined;
   readonly #codec: BlockCodec;
   readonly #cache: BlockCache;
+  readonly #readers: ReaderCount;
   readonly #footer: ExtentFooter;
   readonly #blockBytes: number;
   readonly #stride: number;
@@ -65,10 +68,14 @@ export class ExtentFile {
     file: SharedFile,
     info: ExtentFileInfo,
     footer: ExtentFooter,
+    damage: HoldfastError | undefined,
   ) {
     this.path = file.path;
     this.info = info;
+    this.#fileSystem = components.fileSystem;
     this.#file = file;
+    this.#damage = damage;
+    this.#readers = new ReaderCount(file.path);
     this.#codec = components.codec;
     this.#cache = components.cache;
     this.#footer = footer;
@@ -78,8 +85,8 @@ export class ExtentFile {
   }
 
   /**
-   * Rejects with `FILE_MISSING`, or `CHECKSUM_MISMATCH` when the file is not the one `info`
-   * speaks of. Data blocks are not looked at yet.
+   * Rejects with `FILE_MISSING` or `STORAGE_UNAVAILABLE` when there is nothing to read. What is
+   * wrong with the file itself is in `damage` (I5). Data blocks are not looked at yet.
    */
   static async open(
     components: ExtentFileComponents,
@@ -88,27 +95,17 @@ export class ExtentFile {
   ): Promise<ExtentFile> {
     const file = await SharedFile.open(components.fileSystem, path);
     try {
-      const problem = file.sizeProblem(info.bytes);
-      if (problem !== undefined) throw problem;
-      const position = info.bytes - EXTENT_FOOTER_BYTES;
-      if (position < 0) throw damaged(path, 0, 'it is too short for an extent file');
-      const block = await file.read(position, EXTENT_FOOTER_BYTES);
-      const place = { type: BLOCK_TYPES.extentFooter, fileId: info.fileId, position, path };
-      const footer = decodeExtentFooter(components.codec.decode(block, 0, place), path);
-      if (
-        footer.payloadBytes !== info.payloadBytes ||
-        footer.extents !== info.extents ||
-        footer.blockBytes === 0 ||
-        footer.directoryPosition !== dataBytesOf(footer.payloadBytes, footer.blockBytes) ||
-        footer.directoryPosition > position
-      ) {
-        throw damaged(path, position, 'it is not the extent file the manifest names');
-      }
-      return new ExtentFile(components, file, info, footer);
+      const { footer, damage } = await readFooter(file, components.codec, info);
+      return new ExtentFile(components, file, info, footer, damage);
     } catch (error) {
       await file.retire();
       throw error;
     }
+  }
+
+  /** What was found wrong with its size or footer when it was opened. */
+  get damage(): HoldfastError | undefined {
+    return this.#damage;
   }
 
   /**
@@ -120,7 +117,7 @@ export class ExtentFile {
   async read(position: number, length: number, into?: Buffer): Promise<Buffer[]> {
     const cached = this.readCached(position, length);
     if (cached !== undefined) return cached;
-    this.#file.retain(); // I4
+    this.#readers.retain(); // I4
     try {
       const first = Math.floor(position / this.#blockBytes);
       const last = Math.floor((position + length - 1) / this.#blockBytes);
@@ -128,7 +125,7 @@ export class ExtentFile {
         ? await this.#readThroughCache(position, length, first, last)
         : await this.#readPastCache(position, length, first, last, into);
     } finally {
-      this.#file.release();
+      this.#readers.release();
     }
   }
 
@@ -149,7 +146,7 @@ export class ExtentFile {
 
   /** Every extent with its owner, in the order of their positions. */
   async *directory(): AsyncGenerator<ExtentDirectoryEntry, void, undefined> {
-    this.#file.retain();
+    this.#readers.retain();
     try {
       const end = this.info.bytes - EXTENT_FOOTER_BYTES;
       let extents = 0;
@@ -173,15 +170,20 @@ export class ExtentFile {
         throw damaged(this.path, this.#footer.directoryPosition, 'the directory is incomplete');
       }
     } finally {
-      this.#file.release();
+      this.#readers.release();
     }
   }
 
   /** Re-reads every byte; says where it is damaged. Rejects only when it cannot go on. */
   async verify(onProblem: (problem: FileProblem) => void, pace?: Pace): Promise<void> {
-    this.#file.retain();
+    this.#readers.retain();
     try {
-      if (await digestHolds(this.#file, this.info, pace)) return;
+      const state = await this.check(pace);
+      if (state === 'whole') return;
+      if (state === 'missing') {
+        onProblem({ path: this.path, position: 0, message: 'file is not there' });
+        return;
+      }
       let found = await this.#verifyData(onProblem, pace);
       try {
         for await (const entry of this.directory()) void entry;
@@ -193,21 +195,75 @@ export class ExtentFile {
     } catch (error) {
       onProblem(problemFrom(error, this.path, 0));
     } finally {
-      this.#file.release();
+      this.#readers.release();
+    }
+  }
+
+  /** Re-reads every byte of the file that has the name now. Rejects when it cannot tell. */
+  async check(pace?: Pace): Promise<CopyState> {
+    let file: SharedFile | undefined;
+    try {
+      file = await SharedFile.open(this.#fileSystem, this.path);
+      if (file.sizeProblem(this.info.bytes) !== undefined) return 'damaged';
+      return (await digestHolds(file, this.info, pace)) ? 'whole' : 'damaged';
+    } catch (error) {
+      return copyStateAfter(error);
+    } finally {
+      await file?.retire();
+    }
+  }
+
+  /**
+   * Makes the file anew from what is open, with the footer that belongs to it: mends a footer, a
+   * wrong size, and a name that was lost or leads elsewhere. Rejects with a corrupt code, and
+   * changes nothing, when a byte of the data or the directory is damaged.
+   */
+  async rebuild(options: RebuildOptions): Promise<void> {
+    const { path, info } = this;
+    const end = info.bytes - EXTENT_FOOTER_BYTES;
+    this.#readers.retain();
+    try {
+      await putCopy(
+        this.#fileSystem,
+        { path, digest: info.digest },
+        options,
+        async (append) => {
+          for (let at = 0; at < end; at += LIMITS.fileReadBytes) {
+            await append(await this.#readBytes(at, Math.min(LIMITS.fileReadBytes, end - at)));
+          }
+          const place = {
+            type: BLOCK_TYPES.extentFooter,
+            fileId: info.fileId,
+            position: end,
+          };
+          await append(this.#codec.encodeNew(encodeExtentFooter(this.#footer), place));
+        },
+        () => {
+          if (!this.#readers.retired) return;
+          throw new HoldfastError('CLOSED', `file was retired path=${path}`);
+        },
+      );
+      const old = this.#file;
+      this.#file = await SharedFile.open(this.#fileSystem, path);
+      this.#damage = undefined;
+      void old.retire(); // with its last reader; it does not reject
+    } finally {
+      this.#readers.release();
     }
   }
 
   /** One reader more; the file stays open until as many `release` calls. */
   retain(): void {
-    this.#file.retain();
+    this.#readers.retain();
   }
 
   release(): void {
-    this.#file.release();
+    this.#readers.release();
   }
 
   /** Resolves once the last reader is gone, the handle closed and the cache clean of it. */
   async retire(): Promise<void> {
+    await this.#readers.retire();
     await this.#file.retire();
     this.#cache.drop(this.info.fileId);
   }
@@ -263,11 +319,22 @@ export class ExtentFile {
     return views;
   }
 
+  /** Keeps the handle it began with, also while the file is made anew. */
+  async #readBytes(position: number, length: number, into?: Buffer): Promise<Buffer> {
+    const file = this.#file;
+    file.retain();
+    try {
+      return await file.read(position, length, into);
+    } finally {
+      file.release();
+    }
+  }
+
   /** Blocks `first` to `last` with one disk read, each checked. */
   async #readBlocks(first: number, last: number, into?: Buffer): Promise<Buffer[]> {
     const start = first * this.#stride;
     const end = Math.min((last + 1) * this.#stride, this.#footer.directoryPosition);
-    const bytes = await this.#file.read(start, end - start, into);
+    const bytes = await this.#readBytes(start, end - start, into);
     const payloads: Buffer[] = [];
     for (let at = 0; at < bytes.length; at += this.#stride) {
       payloads.push(this.#decodeData(bytes, at, start + at));
@@ -293,7 +360,7 @@ export class ExtentFile {
   async #readDirectoryBlock(position: number, end: number): Promise<Buffer> {
     const { path } = this;
     const most = BLOCK_HEADER_BYTES + Math.max(this.#blockBytes, LIMITS.maxRowKeyBytes + 64);
-    const bytes = await this.#file.read(position, Math.min(most, end - position));
+    const bytes = await this.#readBytes(position, Math.min(most, end - position));
     return this.#codec.decode(bytes, 0, {
       type: BLOCK_TYPES.extentDirectory,
       fileId: this.info.fileId,

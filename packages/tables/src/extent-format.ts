@@ -48,6 +48,20 @@ export function decodeExtentFooter(bytes: Buffer, path: string): ExtentFooter {
   };
 }
 
+/** Whether the footer is of the file that the manifest speaks of. */
+export function isFooterOf(
+  footer: ExtentFooter,
+  info: { readonly bytes: number; readonly payloadBytes: number; readonly extents: number },
+): boolean {
+  return (
+    footer.payloadBytes === info.payloadBytes &&
+    footer.extents === info.extents &&
+    footer.blockBytes > 0 &&
+    footer.directoryPosition === dataBytesOf(footer.payloadBytes, footer.blockBytes) &&
+    footer.directoryPosition <= info.bytes - EXTENT_FOOTER_BYTES
+  );
+}
+
 /** Bytes of the data blocks on disk. */
 export function dataBytesOf(payloadBytes: number, blockBytes: number): number {
   return payloadBytes + Math.ceil(payloadBytes / blockBytes) * BLOCK_HEADER_BYTES;

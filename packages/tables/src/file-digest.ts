@@ -4,6 +4,16 @@ import { isHoldfastError, LIMITS } from '@holdfast/core';
 import type { FileProblem } from './file-problem.ts';
 import type { Pace } from './pace.ts';
 
+export type CopyState = 'whole' | 'missing' | 'damaged';
+
+/** What a failed check says about the file; errors that say nothing about it are thrown on. */
+export function copyStateAfter(error: unknown): CopyState {
+  if (!isHoldfastError(error)) throw error;
+  if (error.code === 'FILE_MISSING') return 'missing';
+  if (error.kind === 'corrupt' || error.details['systemCode'] === 'EIO') return 'damaged';
+  throw error;
+}
+
 /** Whether every byte is as it was written. Rejects when the file cannot be read. */
 export async function digestHolds(
   file: { read(position: number, length: number): Promise<Buffer> },

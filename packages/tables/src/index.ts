@@ -1,9 +1,11 @@
 export * from './block-cache.ts';
 export * from './compaction.ts';
 export * from './extent-file.ts';
+export type { RebuildOptions } from './copy-file.ts';
 export * from './extent-file-info.ts';
 export * from './extent-file-writer.ts';
 export * from './extent-ref.ts';
+export type { CopyState } from './file-digest.ts';
 export * from './file-names.ts';
 export * from './file-problem.ts';
 export * from './manifest.ts';
@@ -16,10 +18,16 @@ export * from './pace.ts';
 export * from './plan-compaction.ts';
 export * from './row.ts';
 export * from './table.ts';
-export type { CopyState } from './table-file.ts';
 export * from './table-info.ts';
 export type { BatchedRows } from './table-scan.ts';
 export * from './tables-cut-points.ts';
 export type { TableTarget, TableWriteComponents } from './table-writer.ts';
 export * from './write-table.ts';
 export { storageError } from './storage-error.ts';
+export {
+  type MendedCopy,
+  type MendOptions,
+  mendCopies,
+  readEitherCopy,
+  replaceWholeFile,
+} from './whole-file.ts';

@@ -3,7 +3,7 @@ import { SeededRandom, SimFs } from '@holdfast/testkit';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { manifestOf } from '../test/manifest-fixtures.ts';
 import { codec, DIRECTORY } from '../test/table-fixtures.ts';
-import { manifestFileName } from './file-names.ts';
+import { manifestFileName, mirrorOf } from './file-names.ts';
 import { ManifestStore } from './manifest-store.ts';
 import { encodeManifest, type Manifest } from './manifest.ts';
 
@@ -49,7 +49,11 @@ describe('manifest store', () => {
     expect((await fileSystem.list(DIRECTORY)).sort()).toEqual([
       manifestFileName(2),
       manifestFileName(3),
+      mirrorOf(manifestFileName(3)),
     ]);
+    expect(fileSystem.disk.content(mirrorOf(pathOf(3)))).toEqual(
+      fileSystem.disk.content(pathOf(3)),
+    );
     const digest = store.digest;
     await store.commit(manifestOf(4));
     const reopened = await open(fileSystem);
@@ -67,7 +71,67 @@ describe('manifest store', () => {
     await reopened.store.commit(manifestOf(4));
   });
 
-  test('a damaged newest manifest is CHECKSUM_MISMATCH: the one before is never taken instead', async () => {
+  test('any damage of one copy of the newest is made good from the other, and mended', async () => {
+    const path = pathOf(3);
+    const whole = fileSystem.disk.content(path);
+    const expectMended = async (copy: string): Promise<void> => {
+      const opened = await open(fileSystem);
+      expect(opened.manifest?.generation).toBe(3);
+      expect(opened.manifest?.writtenAtMs).toBe(manifestOf(3).writtenAtMs);
+      if (copy === path) expect(opened.damage).toBeDefined();
+      const mended = await opened.store.mend();
+      expect(mended.every(({ repaired }) => repaired)).toBe(true);
+      expect(fileSystem.disk.content(copy)).toEqual(whole);
+      expect(await opened.store.mend()).toEqual([]);
+    };
+    for (const copy of [path, mirrorOf(path)]) {
+      for (let position = 0; position < whole.length; position++) {
+        fileSystem.disk.flipBit(copy, position, position % 8);
+        await expectMended(copy);
+      }
+      for (let size = 0; size < whole.length; size += 9) {
+        fileSystem.disk.truncateFile(copy, size);
+        await expectMended(copy);
+      }
+      fileSystem.disk.deleteFile(copy);
+      await expectMended(copy);
+      fileSystem.disk.duplicateFile(pathOf(2), copy);
+      await expectMended(copy);
+    }
+  });
+
+  test('a commit goes on over damage in one copy or both: memory has what they held', async () => {
+    fileSystem.disk.flipBit(pathOf(3), 100, 1);
+    await store.commit(manifestOf(4));
+    fileSystem.disk.flipBit(mirrorOf(pathOf(4)), 100, 1);
+    await store.commit(manifestOf(5));
+    fileSystem.disk.truncateFile(pathOf(5), 3);
+    fileSystem.disk.flipBit(mirrorOf(pathOf(5)), 100, 1);
+    await store.commit(manifestOf(6));
+    expect(await found(fileSystem)).toEqual(manifestOf(6));
+  });
+
+  test('a commit that cannot write its mirror counts, and a mend makes the mirror', async () => {
+    const path = (name: string): boolean => name.includes('.mirror');
+    const fault = fileSystem.disk.faults.plan({ effect: 'ENOSPC', operations: ['write'], path });
+    await store.commit(manifestOf(4));
+    expect(fault.fired).toBe(1);
+    expect(await fileSystem.list(DIRECTORY)).not.toContain(mirrorOf(manifestFileName(4)));
+    expect(await store.mend()).toEqual([]); // it was never there: nothing is damaged
+    expect(await fileSystem.list(DIRECTORY)).toContain(mirrorOf(manifestFileName(4)));
+    fileSystem.disk.deleteFile(mirrorOf(pathOf(4)));
+    expect(await store.mend()).toMatchObject([{ error: { code: 'FILE_MISSING' }, repaired: true }]);
+  });
+
+  test('a mend never replaces what another writer put there', async () => {
+    const foreign = encodeManifest(manifestOf(3, { writerEpoch: 9 }), codec);
+    fileSystem.disk.replaceContent(pathOf(3), foreign);
+    await expect(store.mend()).rejects.toMatchObject({ code: 'WRITER_FENCED' });
+    expect(fileSystem.disk.content(pathOf(3))).toEqual(foreign);
+  });
+
+  test('a newest manifest damaged in both copies is CHECKSUM_MISMATCH: the one before is never taken instead', async () => {
+    fileSystem.disk.flipBit(mirrorOf(pathOf(3)), 90, 1);
     fileSystem.disk.flipBit(pathOf(3), 100, 1);
     await expect(open(fileSystem)).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH' });
     fileSystem.disk.truncateFile(pathOf(3), 0);
@@ -79,6 +143,7 @@ describe('manifest store', () => {
     fileSystem.disk.duplicateFile(pathOf(2), pathOf(4));
     await expect(open(fileSystem)).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH' });
     fileSystem.disk.deleteFile(pathOf(4));
+    fileSystem.disk.deleteFile(mirrorOf(pathOf(3)));
     fileSystem.disk.swapFiles(pathOf(2), pathOf(3));
     await expect(open(fileSystem)).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH' });
   });
@@ -101,16 +166,19 @@ describe('manifest store', () => {
     expect((await found(fileSystem))?.writerEpoch).toBe(2);
   });
 
-  test('a manifest of our generation by another hand fences; a rotten or missing one does not pass', async () => {
+  test('a manifest of our generation by another hand fences, also in one copy; a missing one does not pass', async () => {
     const ours = fileSystem.disk.content(pathOf(3));
     fileSystem.disk.replaceContent(
       pathOf(3),
       encodeManifest(manifestOf(3, { writerEpoch: 9 }), codec),
     );
     await expect(store.commit(manifestOf(4))).rejects.toMatchObject({ code: 'WRITER_FENCED' });
+    const foreign = fileSystem.disk.content(pathOf(3));
     fileSystem.disk.replaceContent(pathOf(3), Buffer.alloc(ours.length));
-    await expect(store.commit(manifestOf(4))).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH' });
+    fileSystem.disk.replaceContent(mirrorOf(pathOf(3)), foreign);
+    await expect(store.commit(manifestOf(4))).rejects.toMatchObject({ code: 'WRITER_FENCED' });
     fileSystem.disk.deleteFile(pathOf(3));
+    fileSystem.disk.deleteFile(mirrorOf(pathOf(3)));
     await expect(store.commit(manifestOf(4))).rejects.toMatchObject({ code: 'WRITER_FENCED' });
     expect(await fileSystem.list(DIRECTORY)).toEqual([manifestFileName(2)]);
   });

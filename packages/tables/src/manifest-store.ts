@@ -2,10 +2,11 @@
  * The manifests of one directory: reads the newest, commits the next.
  *
  * A commit writes `manifest-<generation>.tmp`, syncs it, renames it to its real name and
- * syncs the directory. So a file under a real name was whole when it got that name, and when
- * the newest one does not decode it has rotted. Falling back to the one before would bring
- * back files that are deleted and lose acknowledged data without a word: the newest manifest
- * decodes, or the database does not open. The previous one is kept for a person to look at.
+ * syncs the directory; then it writes the same bytes to the mirror. So a file under a real name
+ * was whole when it got that name, and when the newest one does not decode it has rotted: the
+ * mirror of the same generation stands in for it, and nothing else does. Falling back to the
+ * generation before would bring back files that are deleted and lose acknowledged data without
+ * a word. The previous one is kept for a person to look at.
  *
  * Invariants
  * 1. `generation` and `digest` are those of the newest manifest on disk, or the store has
@@ -14,6 +15,8 @@
  *    store read or wrote: anything else is another writer's work, `WRITER_FENCED`.
  * 3. A commit that rejects with effect `none` left the old manifest in charge and may be
  *    tried again. With effect `unknown` only reopening can tell, and the store has failed.
+ * 4. A mirror exists only of a generation whose original was durable: the highest generation
+ *    of either name is the newest that was committed. A commit never fails over its mirror.
  *
  * Owner: the database's one editor of the manifest; commits must not overlap.
  */
@@ -22,12 +25,18 @@ import {
   assert,
   type BlockCodec,
   cut,
-  type FileHandle,
   type FileSystem,
   HoldfastError,
+  isHoldfastError,
   LIMITS,
 } from '@holdfast/core';
-import { manifestFileName, parseManifestFileName } from './file-names.ts';
+import {
+  manifestFileName,
+  mirrorOf,
+  originalOf,
+  parseManifestFileName,
+  TEMPORARY_SUFFIX,
+} from './file-names.ts';
 import {
   assertSense,
   decodeManifest,
@@ -37,62 +46,80 @@ import {
 } from './manifest.ts';
 import { NewFile } from './new-file.ts';
 import { damaged, storageError } from './storage-error.ts';
+import {
+  mendCopies,
+  type MendedCopy,
+  readEitherCopy,
+  readWholeFile,
+  replaceWholeFile,
+} from './whole-file.ts';
 
 export interface ManifestStoreComponents {
   readonly fileSystem: FileSystem;
   readonly codec: BlockCodec;
 }
 
-const TEMPORARY_SUFFIX = '.tmp';
-/** The block around the payload. */
-const ENVELOPE_BYTES = 64;
+/** The payload and the block around it. */
+const MAX_FILE_BYTES = LIMITS.maxManifestBytes + 64;
+
+export interface OpenedManifest {
+  readonly store: ManifestStore;
+  /** `undefined` in a directory that never had one. */
+  readonly manifest: Manifest | undefined;
+  /** What was wrong with the newest manifest, when its mirror stood in for it. */
+  readonly damage: HoldfastError | undefined;
+}
 
 export class ManifestStore {
   readonly #fileSystem: FileSystem;
   readonly #codec: BlockCodec;
   readonly #directory: string;
   #generation: number;
+  /** The newest manifest file, byte for byte; empty before the first. */
+  #file: Buffer;
   #digest: Buffer;
+  #mirrored = false;
   #failed: unknown;
 
   private constructor(
     components: ManifestStoreComponents,
     directory: string,
     generation: number,
-    digest: Buffer,
+    file: Buffer,
   ) {
     this.#fileSystem = components.fileSystem;
     this.#codec = components.codec;
     this.#directory = directory;
     this.#generation = generation;
-    this.#digest = digest;
+    this.#file = file;
+    this.#digest = generation === 0 ? Buffer.alloc(MANIFEST_DIGEST_BYTES) : sha256(file);
   }
 
-  /**
-   * The caller holds the directory's lock. `manifest` is `undefined` in a directory that
-   * never had one; damage of the newest rejects.
-   */
+  /** The caller holds the directory's lock. Damage of both copies of the newest rejects. */
   static async open(
     components: ManifestStoreComponents,
     directory: string,
-  ): Promise<{ store: ManifestStore; manifest: Manifest | undefined }> {
+  ): Promise<OpenedManifest> {
     const { fileSystem, codec } = components;
     const names = await listNames(fileSystem, directory);
     const generation = Math.max(0, ...generationsIn(names));
     if (generation === 0) {
       await removeTemporary(fileSystem, directory, names);
-      const none = Buffer.alloc(MANIFEST_DIGEST_BYTES);
-      return { store: new ManifestStore(components, directory, 0, none), manifest: undefined };
+      const store = new ManifestStore(components, directory, 0, Buffer.alloc(0));
+      return { store, manifest: undefined, damage: undefined };
     }
-    const path = `${directory}/${manifestFileName(generation)}`;
-    const file = await readWhole(fileSystem, path);
-    const manifest = decodeManifest(file, codec, { generation, path });
-    await assertChain(components, directory, manifest, names);
+    const { value, bytes, damage } = await readEitherCopy(
+      fileSystem,
+      `${directory}/${manifestFileName(generation)}`,
+      MAX_FILE_BYTES,
+      (file, path) => decodeManifest(file, codec, { generation, path }),
+    );
+    await assertChain(components, directory, value, names);
     // What was renamed by a process that died before its sync must not vanish under us now.
     await syncNames(fileSystem, directory);
     await removeTemporary(fileSystem, directory, names);
-    const store = new ManifestStore(components, directory, generation, sha256(file));
-    return { store, manifest };
+    const store = new ManifestStore(components, directory, generation, bytes);
+    return { store, manifest: value, damage };
   }
 
   /** Of the newest manifest; 0 before the first. The next one is one higher. */
@@ -120,20 +147,52 @@ export class ManifestStore {
     const file = encodeManifest({ ...next, previousDigest: this.#digest }, this.#codec);
     await this.#assertStillOurs(); // I2
     const path = `${this.#directory}/${manifestFileName(next.generation)}`;
-    const digest = await this.#writeTemporary(path + TEMPORARY_SUFFIX, file);
+    await this.#writeTemporary(path + TEMPORARY_SUFFIX, file);
     await this.#publish(path);
     this.#generation = next.generation;
-    this.#digest = digest;
+    this.#file = file;
+    this.#digest = sha256(file);
+    await this.#mirror(path);
     await this.#removeOlder();
   }
 
-  async #writeTemporary(path: string, file: Buffer): Promise<Buffer> {
+  /**
+   * Compares both copies with what was committed last and writes those anew that differ. Not
+   * while a commit is under way. Rejects with `WRITER_FENCED` rather than replace another's work.
+   *
+   * @param beforeReplace what stands under the name is replaced once this resolved.
+   */
+  async mend(beforeReplace?: (path: string) => Promise<void>): Promise<MendedCopy[]> {
+    if (this.#generation === 0 || this.#failed !== undefined) return [];
+    await this.#assertStillOurs();
+    const mended = await mendCopies(this.#fileSystem, this.#directory, this.#path(), this.#file, {
+      mirrorExpected: this.#mirrored,
+      ...(beforeReplace === undefined ? {} : { beforeReplace }),
+    });
+    if (mended.every(({ repaired }) => repaired)) this.#mirrored = true;
+    return mended;
+  }
+
+  #path(): string {
+    return `${this.#directory}/${manifestFileName(this.#generation)}`;
+  }
+
+  /** I4. Without it there is one copy until the next commit, or until the next `mend`. */
+  async #mirror(path: string): Promise<void> {
+    try {
+      await replaceWholeFile(this.#fileSystem, this.#directory, mirrorOf(path), this.#file);
+      this.#mirrored = true;
+    } catch {
+      this.#mirrored = false;
+    }
+  }
+
+  async #writeTemporary(path: string, file: Buffer): Promise<void> {
     const temporary = await NewFile.create(this.#fileSystem, path);
     try {
       await temporary.append(file);
-      const { digest } = await temporary.finish();
+      await temporary.finish();
       await cut('manifest.synced');
-      return digest;
     } catch (error) {
       await temporary.abandon();
       throw error;
@@ -184,11 +243,21 @@ export class ManifestStore {
     const newest = Math.max(0, ...generationsIn(names));
     if (newest !== this.#generation) throw this.#fenced(`newest=${newest}`);
     if (newest === 0) return;
-    const path = `${this.#directory}/${manifestFileName(newest)}`;
-    const file = await readWhole(this.#fileSystem, path);
-    if (sha256(file).equals(this.#digest)) return;
-    const found = decodeManifest(file, this.#codec, { generation: newest, path }); // or rot
-    throw this.#fenced(`writerEpoch=${found.writerEpoch}`);
+    const path = this.#path();
+    let later: HoldfastError | undefined;
+    for (const copy of [path, mirrorOf(path)]) {
+      try {
+        const file = await readWholeFile(this.#fileSystem, copy, MAX_FILE_BYTES);
+        if (file.equals(this.#file)) return;
+        const found = decodeManifest(file, this.#codec, { generation: newest, path: copy });
+        throw this.#fenced(`writerEpoch=${found.writerEpoch}`);
+      } catch (error) {
+        if (!isHoldfastError(error) || error.kind === 'fenced') throw error;
+        if (error.kind !== 'corrupt') later ??= error;
+      }
+    }
+    // Both copies are lost or rotten: nobody else wrote them, and memory has what they held.
+    if (later !== undefined) throw later;
   }
 
   #fenced(found: string): HoldfastError {
@@ -202,8 +271,10 @@ export class ManifestStore {
   async #removeOlder(): Promise<void> {
     try {
       for (const name of await this.#fileSystem.list(this.#directory)) {
-        const generation = parseManifestFileName(name);
-        if (generation === undefined || generation >= this.#generation - 1) continue;
+        const generation = parseManifestFileName(originalOf(name));
+        if (generation === undefined || generation >= this.#generation) continue;
+        // Of the previous one, for a person to look at, one copy is enough.
+        if (generation === this.#generation - 1 && originalOf(name) === name) continue;
         await this.#fileSystem.unlink(`${this.#directory}/${name}`);
         await cut('manifest.olderUnlinked');
       }
@@ -226,32 +297,13 @@ async function assertChain(
   const path = `${directory}/${name}`;
   let previous: Buffer;
   try {
-    previous = await readWhole(fileSystem, path);
+    previous = await readWholeFile(fileSystem, path, MAX_FILE_BYTES);
     decodeManifest(previous, codec, { generation, path });
   } catch {
     return; // It is evidence, nothing that is needed.
   }
   if (sha256(previous).equals(manifest.previousDigest)) return;
   throw damaged(path, 0, 'the manifest after it was made from another one');
-}
-
-async function readWhole(fileSystem: FileSystem, path: string): Promise<Buffer> {
-  let handle: FileHandle | undefined;
-  try {
-    handle = await fileSystem.open(path, 'read');
-    const size = await handle.size();
-    if (size > LIMITS.maxManifestBytes + ENVELOPE_BYTES) {
-      throw new HoldfastError('FORMAT_INVALID', `manifest is too large path=${path} bytes=${size}`);
-    }
-    const file = Buffer.allocUnsafeSlow(size);
-    const read = await handle.read(file, 0);
-    if (read !== size) throw damaged(path, read, 'the file is cut off');
-    return file;
-  } catch (error) {
-    throw storageError(error, 'reading', path);
-  } finally {
-    await handle?.close().catch(() => undefined); // opened to read: nothing can be lost
-  }
 }
 
 async function listNames(fileSystem: FileSystem, directory: string): Promise<string[]> {
@@ -278,13 +330,16 @@ async function removeTemporary(
 ): Promise<void> {
   for (const name of names) {
     if (!name.endsWith(TEMPORARY_SUFFIX)) continue;
-    if (parseManifestFileName(name.slice(0, -TEMPORARY_SUFFIX.length)) === undefined) continue;
+    if (parseManifestFileName(originalOf(name)) === undefined) continue;
     await fileSystem.unlink(`${directory}/${name}`).catch(() => undefined);
   }
 }
 
+/** Of originals and mirrors: I4. */
 function generationsIn(names: readonly string[]): number[] {
-  return names.flatMap((name) => parseManifestFileName(name) ?? []);
+  return names
+    .filter((name) => !name.endsWith(TEMPORARY_SUFFIX))
+    .flatMap((name) => parseManifestFileName(originalOf(name)) ?? []);
 }
 
 function sha256(bytes: Buffer): Buffer {

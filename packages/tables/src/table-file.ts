@@ -16,19 +16,17 @@ import {
   BLOCK_TYPES,
   type BlockCodec,
   type BlockType,
-  cut,
   type FileSystem,
   HoldfastError,
   isHoldfastError,
 } from '@holdfast/core';
-import { digestHolds, problemFrom } from './file-digest.ts';
+import { putCopy, type RebuildOptions } from './copy-file.ts';
+import { type CopyState, copyStateAfter, digestHolds, problemFrom } from './file-digest.ts';
 import type { FileProblem } from './file-problem.ts';
-import { TEMPORARY_SUFFIX } from './file-names.ts';
 import { type DamageListener, FILE_COPIES, type FileCopy, MirroredFile } from './mirrored-file.ts';
-import { NewFile } from './new-file.ts';
 import type { Pace } from './pace.ts';
 import { RowBlock } from './row-block.ts';
-import { damaged, storageError } from './storage-error.ts';
+import { damaged } from './storage-error.ts';
 import {
   type BlockPlace,
   decodeBlockPlace,
@@ -48,8 +46,6 @@ interface Components {
 interface TypedPlace extends BlockPlace {
   readonly type: BlockType;
 }
-
-export type CopyState = 'whole' | 'missing' | 'damaged';
 
 const FOOTER_BYTES = BLOCK_HEADER_BYTES + TABLE_FOOTER_PAYLOAD_BYTES;
 
@@ -149,8 +145,7 @@ export class TableFile {
         this.#file.readCopy(copy, at, length);
       return (await digestHolds({ read }, this.info, pace)) ? 'whole' : 'damaged';
     } catch (error) {
-      if (!isHoldfastError(error) || error.kind !== 'corrupt') throw error;
-      return error.code === 'FILE_MISSING' ? 'missing' : 'damaged';
+      return copyStateAfter(error);
     } finally {
       this.#file.release();
     }
@@ -163,26 +158,20 @@ export class TableFile {
   /**
    * Makes a copy anew from the whole blocks of both. Rejects with effect `none`: with a corrupt
    * code when a block is damaged in both, with `CLOSED` when the table was retired meanwhile.
-   *
-   * @param beforeReplace what stands under the name is replaced once this resolved.
    */
-  async rebuild(copy: FileCopy, { directory, pace, beforeReplace }: RebuildOptions): Promise<void> {
+  async rebuild(copy: FileCopy, options: RebuildOptions): Promise<void> {
     const path = this.#file.pathOf(copy);
+    const { digest } = this.info;
+    const assertWanted = (): void => this.#assertNamed(path); // I3
     this.#file.retain();
     try {
-      const target = await NewFile.create(this.#fileSystem, path + TEMPORARY_SUFFIX);
-      try {
-        await this.#copyBlocks(target, pace);
-        const { digest } = await target.finish();
-        if (!digest.equals(this.info.digest)) throw damaged(path, 0, 'its blocks do not add up'); // I2
-        await cut('mirror.written');
-        await beforeReplace?.();
-        this.#assertNamed(path);
-      } catch (error) {
-        await target.abandon();
-        throw error;
-      }
-      await this.#publish(path, directory);
+      await putCopy(
+        this.#fileSystem,
+        { path, digest }, // I2
+        options,
+        (append) => this.#copyBlocks(append),
+        assertWanted,
+      );
       await this.#file.reopen(copy);
     } finally {
       this.#file.release();
@@ -262,7 +251,7 @@ export class TableFile {
     yield this.#footerPlace;
   }
 
-  async #copyBlocks(target: NewFile, pace: Pace | undefined): Promise<void> {
+  async #copyBlocks(append: (bytes: Buffer) => Promise<void>): Promise<void> {
     for await (const place of this.#places()) {
       const length = BLOCK_HEADER_BYTES + place.payloadLength;
       this.#assertInside(place.position, length);
@@ -270,9 +259,7 @@ export class TableFile {
         this.#decode(bytes, 0, place, path);
         return bytes;
       });
-      await target.append(block);
-      this.#assertNamed(this.path);
-      await pace?.(block.length);
+      await append(block);
     }
   }
 
@@ -303,28 +290,10 @@ export class TableFile {
     if (found === 0) onProblem({ path, position: 0, message: 'file digest differs' });
   }
 
-  async #publish(path: string, directory: string): Promise<void> {
-    try {
-      await this.#fileSystem.rename(path + TEMPORARY_SUFFIX, path);
-      await cut('mirror.renamed');
-      await this.#fileSystem.syncDirectory(directory);
-      await cut('mirror.directorySynced');
-    } catch (error) {
-      throw storageError(error, 'renaming', path);
-    }
-  }
-
   /** I3. Whoever retired it waits for readers, of which this is one, before it unlinks the names. */
   #assertNamed(path: string): void {
     if (this.#file.retired) throw new HoldfastError('CLOSED', `file was retired path=${path}`);
   }
-}
-
-export interface RebuildOptions {
-  /** That holds both copies. */
-  readonly directory: string;
-  readonly pace?: Pace;
-  readonly beforeReplace?: () => Promise<void>;
 }
 
 function assertSameTable(

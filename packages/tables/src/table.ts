@@ -18,6 +18,8 @@ import {
   systemErrorCode,
 } from '@holdfast/core';
 import type { BlockCache } from './block-cache.ts';
+import type { RebuildOptions } from './copy-file.ts';
+import type { CopyState } from './file-digest.ts';
 import type { FileProblem } from './file-problem.ts';
 import { filterMayHold, hashKey } from './key-filter.ts';
 import { type DamageListener, FILE_COPIES, type FileCopy } from './mirrored-file.ts';
@@ -25,7 +27,7 @@ import type { Pace } from './pace.ts';
 import { RowBlock } from './row-block.ts';
 import type { KeyRange, Row } from './row.ts';
 import { damaged } from './storage-error.ts';
-import { type CopyState, type RebuildOptions, TableFile } from './table-file.ts';
+import { TableFile } from './table-file.ts';
 import { type BlockPlace, decodeBlockPlace } from './table-format.ts';
 import type { TableInfo } from './table-info.ts';
 import { TableScan } from './table-scan.ts';
