@@ -15,6 +15,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { HoldfastError, type Clock, type Logger } from '@holdfast/core';
 import type { DatabaseStats, StateProblem } from '@holdfast/database';
 import type { StreamStore } from '@holdfast/streams';
+import type { ClientTable } from './client-table.ts';
 import { EmbeddedStreams } from './embedded-streams.ts';
 import { bridgeFetch } from './fetch-bridge.ts';
 import type { Health, HealthState } from './health.ts';
@@ -52,6 +53,7 @@ export interface NodeParts {
   readonly store: StreamStore;
   readonly protocol: NodeProtocol;
   readonly router: RequestRouter;
+  readonly clients: ClientTable;
   readonly health: Health;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -111,12 +113,14 @@ export class HoldfastNode implements AsyncDisposable {
   /** Serves HTTP; host and port default to the node's settings. */
   async listen(at: { host?: string; port?: number } = {}): Promise<ListenAddress> {
     this.#assertOpen();
-    const { host, port, insecure, allowedHosts } = this.settings;
-    const listener = await HttpListener.open(this.#parts.router, {
-      host: at.host ?? host,
-      port: at.port ?? port,
-      insecure,
-      allowedHosts,
+    const { settings } = this;
+    const listener = await HttpListener.open(this.#parts, {
+      host: at.host ?? settings.host,
+      port: at.port ?? settings.port,
+      insecure: settings.insecure,
+      allowedHosts: settings.allowedHosts,
+      minBodyBytesPerSecond: settings.minBodyBytesPerSecond,
+      minReadBytesPerSecond: settings.minReadBytesPerSecond,
     });
     if (this.#closed !== undefined) {
       await listener.close(); // closed while the port was being opened

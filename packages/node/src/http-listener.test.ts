@@ -1,8 +1,9 @@
 import { connect } from 'node:net';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { NodeClock, SILENT } from '@holdfast/core';
-import type { StreamInfo, StreamStore } from '@holdfast/streams';
+import { CrossOriginPolicy, type StreamInfo, type StreamStore } from '@holdfast/streams';
 import { afterEach, describe, expect, it } from 'vitest';
+import { ClientTable, type ClientLimits } from './client-table.ts';
 import { Health } from './health.ts';
 import { HttpListener, type ListenerSettings } from './http-listener.ts';
 import { RequestRouter } from './request-router.ts';
@@ -18,11 +19,21 @@ interface Served {
   readonly port: number;
   readonly health: Health;
   readonly router: RequestRouter;
+  readonly clients: ClientTable;
 }
+
+const GENEROUS: ClientLimits = {
+  maxConnectionsPerClient: 1_000,
+  maxRequestsPerClient: 1_000,
+  maxLiveReadersPerClient: 1_000,
+  requestsPerSecondPerClient: 0,
+  receivedBytesPerSecondPerClient: 0,
+};
 
 async function serve(
   handle: Handle = (_, response) => void response.end('ok'),
   settings: Partial<ListenerSettings> = {},
+  limits?: Partial<ClientLimits>,
 ): Promise<Served> {
   const health = new Health();
   const paths = ['a', 'b', 'c'];
@@ -41,19 +52,32 @@ async function serve(
         .slice(0, limit)
         .map(infoOf),
   } as unknown as StreamStore;
+  const clock = new NodeClock();
+  const crossOrigin = new CrossOriginPolicy({ allowOrigin: [] });
   const router = new RequestRouter(
-    { protocol: { handle }, store, health, clock: new NodeClock(), logger: SILENT },
+    { protocol: { handle }, store, health, crossOrigin, clock, logger: SILENT },
     { basePath: '/v1/stream/' },
   );
-  const listener = await HttpListener.open(router, {
-    host: '127.0.0.1',
-    port: 0,
-    insecure: false,
-    allowedHosts: [],
-    ...settings,
-  });
+  // Everybody here comes from loopback, which nobody counts.
+  const clients = new ClientTable(
+    clock,
+    { ...GENEROUS, ...limits },
+    limits === undefined ? undefined : () => 'one',
+  );
+  const listener = await HttpListener.open(
+    { router, clients, clock },
+    {
+      host: '127.0.0.1',
+      port: 0,
+      insecure: false,
+      allowedHosts: [],
+      minBodyBytesPerSecond: 1_000,
+      minReadBytesPerSecond: 1_000,
+      ...settings,
+    },
+  );
   opened.push(listener);
-  return { port: listener.address.port, health, router };
+  return { port: listener.address.port, health, router, clients };
 }
 
 function infoOf(path: string): StreamInfo {
@@ -223,7 +247,7 @@ describe('slow peers', () => {
   });
 
   it('a reader that takes nothing is dropped, one that waits for data is not', async () => {
-    const settings = { writeIdleTimeoutMs: 200 };
+    const settings = { writeIdleTimeoutMs: 200, connectionsCheckMs: 50 };
     let stalled: Promise<unknown> | undefined;
     const { port } = await serve((request, response) => {
       if (request.url?.endsWith('wait') === true) {
@@ -333,7 +357,7 @@ describe('own routes', () => {
     expect((await get(port, '/nothing')).status).toBe(404);
     expect((await get(port, '/livezz')).status).toBe(404);
     const wrong = await get(port, '/v1/streams', 'POST');
-    expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
+    expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET, HEAD, OPTIONS']);
     expect((await get(port, '/')).text).toContain('Holdfast');
   });
 

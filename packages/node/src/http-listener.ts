@@ -3,20 +3,25 @@
  * `RequestRouter`. It owns the sockets; the router and the protocol own the answers.
  *
  * Invariants
- * I1. Every connection ends: by its client, a time-out of this file, or `close`. Slow headers
- *     die within `headersTimeoutMs + connectionsCheckMs`; a reader that takes no bytes dies
- *     after `writeIdleTimeoutMs`; a long-poll that waits for data is neither.
+ * I1. Every connection ends: by its client, a time-out, or `close`. Slow headers die within
+ *     `headersTimeoutMs + connectionsCheckMs`; bodies and readers below their least rate, and
+ *     connections nobody uses, by `Connection`; a long-poll that waits for data is none of these.
  * I2. A request the parser refuses is answered with a problem body, never silently dropped,
  *     and its connection is closed: what follows it cannot be trusted (request smuggling).
  *     Never in the midst of another answer, nor in the place of one that is owed.
  * I3. Listening on an address others can reach takes `insecure`: nobody is asked who they are.
+ * I4. Requests of one connection are begun in order, one at a time: see `Connection`.
+ * I5. What one client may have and send is bounded: see `ClientTable`. Loopback is not.
  */
-import { createServer, STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
-import type { ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { HoldfastError, LIMITS, systemErrorCode } from '@holdfast/core';
+import { HoldfastError, LIMITS, systemErrorCode, type Clock, type Timer } from '@holdfast/core';
+import type { Client, ClientTable } from './client-table.ts';
+import { Connection, type ConnectionOwner, type ConnectionPace, type Turn } from './connection.ts';
 import { HostCheck, isLoopbackAddress } from './host-check.ts';
-import { describeProblem, sendProblem } from './problem.ts';
+import { badRequest, type ParserError } from './parser-error.ts';
+import { refuseConnection } from './problem.ts';
+import { admitHead } from './request-head.ts';
 import type { RequestRouter } from './request-router.ts';
 
 export interface ListenerSettings {
@@ -24,12 +29,21 @@ export interface ListenerSettings {
   readonly port: number;
   readonly insecure: boolean;
   readonly allowedHosts: readonly string[];
+  readonly minBodyBytesPerSecond: number;
+  readonly minReadBytesPerSecond: number;
   /** For tests; in production these are the limits of the same names. */
   readonly headersTimeoutMs?: number;
   readonly requestTimeoutMs?: number;
   readonly connectionsCheckMs?: number;
   readonly keepAliveTimeoutMs?: number;
   readonly writeIdleTimeoutMs?: number;
+  readonly bodyWindowMs?: number;
+}
+
+export interface ListenerComponents {
+  readonly router: RequestRouter;
+  readonly clients: ClientTable;
+  readonly clock: Clock;
 }
 
 export interface ListenAddress {
@@ -41,15 +55,20 @@ export interface ListenAddress {
 export class HttpListener {
   readonly address: ListenAddress;
   readonly #server: Server;
+  readonly #connections: Connections;
   #closed: Promise<void> | undefined;
 
-  private constructor(server: Server, address: ListenAddress) {
+  private constructor(server: Server, connections: Connections, address: ListenAddress) {
     this.#server = server;
+    this.#connections = connections;
     this.address = address;
   }
 
   /** @throws `INVALID_SETTINGS` when the address is public, taken, or not this machine's. */
-  static async open(router: RequestRouter, settings: ListenerSettings): Promise<HttpListener> {
+  static async open(
+    components: ListenerComponents,
+    settings: ListenerSettings,
+  ): Promise<HttpListener> {
     const loopback = isLoopbackAddress(settings.host);
     if (!loopback && !settings.insecure) {
       throw new HoldfastError(
@@ -59,21 +78,21 @@ export class HttpListener {
           `host=${settings.host}`,
       ); // I3
     }
-    const hostCheck = new HostCheck(settings.allowedHosts, loopback);
-    const server = createLimitedServer(settings, (request, response) => {
-      if (!admitHost(hostCheck, request, response)) return;
-      router.route(request, response);
-    });
+    const hosts = new HostCheck(settings.allowedHosts, loopback);
+    const connections = new Connections(components, settings, hosts);
+    const server = createLimitedServer(settings, connections);
     await listen(server, settings);
+    connections.watch();
     const { port } = server.address() as AddressInfo;
     const { host } = settings;
     const shown = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
-    return new HttpListener(server, { url: `http://${shown}:${port}`, host, port });
+    return new HttpListener(server, connections, { url: `http://${shown}:${port}`, host, port });
   }
 
   /** Stops accepting and cuts what is still open. Whoever wants to wait does so before. */
   close(): Promise<void> {
     this.#closed ??= new Promise((resolve) => {
+      this.#connections.close();
       this.#server.close(() => resolve());
       this.#server.closeAllConnections();
     });
@@ -81,46 +100,164 @@ export class HttpListener {
   }
 }
 
-function createLimitedServer(
-  settings: ListenerSettings,
-  answer: (request: IncomingMessage, response: ServerResponse) => void,
-): Server {
-  const server = createServer(
-    {
-      maxHeaderSize: LIMITS.maxHeaderBytes,
-      headersTimeout: settings.headersTimeoutMs ?? LIMITS.headersTimeoutMs,
-      requestTimeout: settings.requestTimeoutMs ?? LIMITS.requestTimeoutMs,
-      connectionsCheckingInterval: settings.connectionsCheckMs ?? LIMITS.connectionsCheckMs,
-      keepAliveTimeout: settings.keepAliveTimeoutMs ?? LIMITS.keepAliveTimeoutMs,
-      noDelay: true,
-      insecureHTTPParser: false,
-      requireHostHeader: false, // `admitHost` does, with a problem body
-    },
-    answer,
-  );
-  server.maxRequestsPerSocket = 0;
-  server.maxConnections = LIMITS.maxConnections;
-  const answering = new WeakMap<Socket, Set<ServerResponse>>();
-  server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
-    let owed = answering.get(request.socket);
-    if (owed === undefined) answering.set(request.socket, (owed = new Set()));
-    owed.add(response);
-    response.once('close', () => owed.delete(response));
-  });
-  server.setTimeout(settings.writeIdleTimeoutMs ?? LIMITS.writeIdleTimeoutMs, (socket) => {
-    // Waiting for data is fine, not taking it is not; and an idle keep-alive connection ends. I1
-    const waiting = (answering.get(socket)?.size ?? 0) > 0 && socket.writableLength === 0;
-    if (!waiting) socket.destroy();
-  });
-  server.on('clientError', (error: Error, socket: Socket) => {
-    const owed = answering.get(socket);
-    for (const { headersSent, req } of owed ?? []) {
-      if (!headersSent && !req.complete) continue; // the request that is refused
-      socket.destroy(); // I2: a second answer would be read as part, or instead, of this one
+/** All connections of one listener. */
+class Connections implements ConnectionOwner {
+  readonly #components: ListenerComponents;
+  readonly #hosts: HostCheck;
+  readonly #pace: ConnectionPace;
+  readonly #checkMs: number;
+  readonly #all = new Map<Socket, Connection>();
+  #timer: Timer | undefined;
+
+  constructor(components: ListenerComponents, settings: ListenerSettings, hosts: HostCheck) {
+    this.#components = components;
+    this.#hosts = hosts;
+    this.#checkMs = settings.connectionsCheckMs ?? LIMITS.connectionsCheckMs;
+    this.#pace = paceOf(settings, this.#checkMs);
+  }
+
+  open(socket: Socket): void {
+    let client: Client | undefined;
+    try {
+      client = this.#components.clients.connect(socket);
+    } catch (error) {
+      refuseConnection(socket, error as HoldfastError);
       return;
     }
-    refuseBadRequest(error, socket);
+    const connection = new Connection(socket, client, this);
+    this.#all.set(socket, connection);
+    socket.once('close', () => {
+      this.#all.delete(socket);
+      if (client !== undefined) this.#components.clients.disconnect(client);
+    });
+  }
+
+  take(request: IncomingMessage, response: ServerResponse, expect: Turn['expect']): void {
+    const connection = this.#all.get(request.socket);
+    // Absent: it was refused when it came, and what it sent was still read.
+    connection?.take({ request, response, expect });
+  }
+
+  begin(_connection: Connection, turn: Turn): Client | undefined {
+    const { request, response, expect } = turn;
+    const { clients, router } = this.#components;
+    let client: Client | undefined;
+    try {
+      if (turn.refusal !== undefined) throw turn.refusal;
+      admitHead(request, this.#hosts);
+      client = clients.begin(request);
+      if (expect === 'unknown') {
+        throw new HoldfastError('EXPECTATION_FAILED', 'only 100-continue may be expected');
+      }
+    } catch (error) {
+      if (turn.refusal !== undefined || endsConnection(error)) {
+        response.setHeader('Connection', 'close');
+      }
+      router.refuse(request, response, error);
+      return client;
+    }
+    router.route(request, response);
+    // Whoever was refused already need not send the body.
+    if (expect === 'continue' && !response.headersSent) response.writeContinue();
+    return client;
+  }
+
+  ended(client: Client, bytes: number): void {
+    this.#components.clients.end(client, bytes);
+  }
+
+  timedOut({ request, response }: Turn): void {
+    if (response.headersSent) {
+      request.socket.destroy();
+      return;
+    }
+    // What comes from now on is nobody's: a request that is told that it failed must not succeed.
+    request.removeAllListeners('data').removeAllListeners('end');
+    response.once('finish', () => request.socket.destroy());
+    response.setHeader('Connection', 'close');
+    const error = new HoldfastError('REQUEST_TIMEOUT', 'the body comes too slowly');
+    this.#components.router.refuse(request, response, error);
+  }
+
+  refuseBytes(error: ParserError, socket: Socket): void {
+    const owed = this.#all.get(socket)?.active;
+    if (owed === undefined) {
+      refuseBadRequest(error, socket);
+      return;
+    }
+    // More bytes behind a request that said it was the last: its answer is still owed.
+    if (systemErrorCode(error) === 'HPE_CLOSED_CONNECTION') return;
+    // I2: a second answer would be read as part, or instead, of the one that is owed.
+    if (owed.request.complete || owed.response.headersSent) socket.destroy();
+    else refuseBadRequest(error, socket);
+  }
+
+  /** Tunnels are not made here. */
+  refuseTunnel(socket: Socket): void {
+    if (this.#all.get(socket)?.active !== undefined) socket.destroy();
+    else {
+      refuseConnection(socket, new HoldfastError('METHOD_NOT_ALLOWED', 'this is not a proxy'));
+    }
+  }
+
+  watch(): void {
+    this.#timer = this.#components.clock.after(this.#checkMs, () => {
+      for (const connection of this.#all.values()) connection.look(this.#pace);
+      this.watch();
+    });
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+  }
+}
+
+/** What follows such a request is not worth reading, or not to be trusted. */
+function endsConnection(error: unknown): boolean {
+  const { code } = error as HoldfastError;
+  return code === 'INVALID_HEADER' || code === 'HEADERS_TOO_LARGE';
+}
+
+function paceOf(settings: ListenerSettings, checkMs: number): ConnectionPace {
+  const bodyMs = settings.bodyWindowMs ?? LIMITS.bodyWindowMs;
+  const readMs = settings.writeIdleTimeoutMs ?? LIMITS.writeIdleTimeoutMs;
+  const idleMs = 2 * (settings.keepAliveTimeoutMs ?? LIMITS.keepAliveTimeoutMs);
+  return {
+    bodyLooks: Math.ceil(bodyMs / checkMs),
+    minBodyBytes: Math.ceil((settings.minBodyBytesPerSecond * bodyMs) / 1000),
+    readLooks: Math.ceil(readMs / checkMs),
+    minReadBytes: Math.ceil((settings.minReadBytesPerSecond * readMs) / 1000),
+    idleLooks: Math.ceil(idleMs / checkMs),
+  };
+}
+
+function createLimitedServer(settings: ListenerSettings, connections: Connections): Server {
+  const server = createServer({
+    maxHeaderSize: LIMITS.maxHeaderBytes,
+    headersTimeout: settings.headersTimeoutMs ?? LIMITS.headersTimeoutMs,
+    requestTimeout: settings.requestTimeoutMs ?? LIMITS.requestTimeoutMs,
+    connectionsCheckingInterval: settings.connectionsCheckMs ?? LIMITS.connectionsCheckMs,
+    keepAliveTimeout: settings.keepAliveTimeoutMs ?? LIMITS.keepAliveTimeoutMs,
+    noDelay: true,
+    insecureHTTPParser: false,
+    requireHostHeader: false, // `admitHead` does, with a problem body
   });
+  server.maxRequestsPerSocket = 0;
+  server.maxConnections = LIMITS.maxConnections;
+  // Node.js would leave out what is beyond, and nobody would know: `admitHead` refuses.
+  server.maxHeadersCount = 0;
+  server.on('connection', (socket: Socket) => connections.open(socket));
+  server.on('request', (request, response) => connections.take(request, response, 'nothing'));
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) =>
+    connections.take(request, response, 'continue'),
+  );
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
+    connections.take(request, response, 'unknown'),
+  );
+  server.on('connect', (request: IncomingMessage) => connections.refuseTunnel(request.socket));
+  server.on('clientError', (error: Error, socket) =>
+    connections.refuseBytes(error, socket as Socket),
+  );
   return server;
 }
 
@@ -169,27 +306,8 @@ function listenError(error: Error, settings: ListenerSettings): HoldfastError {
   }
 }
 
-function admitHost(
-  hostCheck: HostCheck,
-  request: IncomingMessage,
-  response: ServerResponse,
-): boolean {
-  const { host } = request.headers;
-  if (host === undefined) {
-    if (request.httpVersion === '1.0') return true; // no browser speaks it
-    sendProblem(response, new HoldfastError('INVALID_HEADER', 'Host is missing'));
-    return false;
-  }
-  if (hostCheck.accepts(host)) return true;
-  sendProblem(
-    response,
-    new HoldfastError('HOST_NOT_ALLOWED', 'this node does not answer to this host name'),
-  );
-  return false;
-}
-
 /** What the parser or a time-out refused. I2 */
-function refuseBadRequest(error: Error & { rawPacket?: Buffer }, socket: Socket): void {
+function refuseBadRequest(error: ParserError, socket: Socket): void {
   if (!socket.writable || systemErrorCode(error) === 'ECONNRESET') {
     socket.destroy();
     return;
@@ -199,36 +317,5 @@ function refuseBadRequest(error: Error & { rawPacket?: Buffer }, socket: Socket)
     socket.destroy();
     return;
   }
-  const problem = describeProblem(badRequest(error));
-  const head =
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n` +
-    'Content-Type: application/problem+json\r\n' +
-    `Content-Length: ${problem.body.length}\r\n` +
-    'Connection: close\r\n\r\n';
-  socket.end(Buffer.concat([Buffer.from(head), problem.body]), () => socket.destroy());
-}
-
-function badRequest(error: Error & { rawPacket?: Buffer }): HoldfastError {
-  switch (systemErrorCode(error)) {
-    case 'HPE_HEADER_OVERFLOW':
-      return hasLongRequestLine(error.rawPacket)
-        ? new HoldfastError('URL_TOO_LONG', `url is longer than ${LIMITS.maxUrlBytes} bytes`)
-        : new HoldfastError(
-            'HEADERS_TOO_LARGE',
-            `headers are larger than ${LIMITS.maxHeaderBytes} bytes`,
-          );
-    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
-      return new HoldfastError('BODY_TOO_LARGE', 'chunk extensions are too large');
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return new HoldfastError('REQUEST_TIMEOUT', 'the request did not arrive in time');
-    default:
-      return new HoldfastError('INVALID_HEADER', 'this is not a well-formed HTTP request');
-  }
-}
-
-/** Node's one limit covers request line and headers; which of them it was shows in the bytes. */
-function hasLongRequestLine(packet: Buffer | undefined): boolean {
-  if (packet === undefined || !/^[A-Z]+ /.test(packet.toString('latin1', 0, 16))) return false;
-  const end = packet.indexOf('\r\n');
-  return end < 0 || end > LIMITS.maxUrlBytes;
+  refuseConnection(socket, badRequest(error));
 }

@@ -5,12 +5,14 @@
 import { MemoryFileSystem, NodeFileSystem } from '@holdfast/core';
 import { type DatabaseSettings, openDatabase } from '@holdfast/database';
 import {
+  CrossOriginPolicy,
   createStreamEngine,
   createStreamProtocol,
   type StreamProtocolSettings,
   type StreamSettings,
 } from '@holdfast/streams';
 import { InlineCompactor, NodeCompactor } from '@holdfast/tables';
+import { ClientTable } from './client-table.ts';
 import { Health } from './health.ts';
 import { HoldfastNode } from './holdfast-node.ts';
 import { nodeComponents, type NodeComponents } from './node-components.ts';
@@ -54,8 +56,9 @@ export async function openNode(
     { ...databaseSettings(settings), ...tuning.database },
     [engine],
   );
+  const clients = new ClientTable(clock, settings);
   const protocol = createStreamProtocol(
-    { store: engine, clock, random, logger },
+    { store: engine, clock, random, logger, readerAdmission: clients },
     {
       basePath: settings.basePath,
       longPollTimeoutMs: settings.longPollTimeoutMs,
@@ -63,17 +66,31 @@ export async function openNode(
       maxBodyBytes: settings.maxBodyBytes,
       maxCollectedBodyBytes: settings.maxCollectedBodyBytes,
       maxLiveReaders: settings.maxLiveReaders,
+      maxUnsentBytes: settings.maxUnsentBytes,
+      minReadBytesPerSecond: settings.minReadBytesPerSecond,
       cors: { allowOrigin: settings.allowedOrigins },
       ...tuning.protocol,
     },
   );
   const health = new Health();
+  const crossOrigin = new CrossOriginPolicy({ allowOrigin: settings.allowedOrigins });
   const router = new RequestRouter(
-    { protocol, store: engine, health, clock, logger },
+    { protocol, store: engine, health, crossOrigin, clock, logger },
     { basePath: settings.basePath },
   );
   return new HoldfastNode(
-    { database, engine, store: engine, protocol, router, health, clock, logger, holdProcess },
+    {
+      database,
+      engine,
+      store: engine,
+      protocol,
+      router,
+      clients,
+      health,
+      clock,
+      logger,
+      holdProcess,
+    },
     settings,
   );
 }

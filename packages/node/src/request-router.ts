@@ -8,11 +8,17 @@
  * I3. `inFlight` counts what was handed to the protocol and is not answered yet.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { HoldfastError, isHoldfastError, LIMITS, type Clock, type Logger } from '@holdfast/core';
-import type { StreamStore } from '@holdfast/streams';
+import { HoldfastError, LIMITS, type Clock, type Logger } from '@holdfast/core';
+import {
+  ALLOWED_METHODS,
+  answerProblem,
+  asHoldfastError,
+  type CrossOriginPolicy,
+  type StreamStore,
+} from '@holdfast/streams';
 import type { Health } from './health.ts';
-import { sendProblem } from './problem.ts';
-import { handleStreamList, STREAM_LIST_PATH } from './stream-list-route.ts';
+import { sendOptions, sendOwn } from './own-answer.ts';
+import { listStreams, STREAM_LIST_PATH } from './stream-list-route.ts';
 
 /** The part of the stream protocol that routing needs. */
 export interface RequestHandler {
@@ -23,6 +29,7 @@ export interface RouterComponents {
   readonly protocol: RequestHandler;
   readonly store: StreamStore;
   readonly health: Health;
+  readonly crossOrigin: CrossOriginPolicy;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -42,6 +49,8 @@ Streams live under BASE
 Health: /livez /readyz
 `;
 const READ_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
+const READ_METHOD_NAMES = 'GET, HEAD, OPTIONS';
+const JSON_TYPE = 'application/json';
 
 export class RequestRouter {
   readonly #components: RouterComponents;
@@ -66,8 +75,20 @@ export class RequestRouter {
     try {
       this.#dispatch(request, response);
     } catch (error) {
-      this.#fail(response, error);
+      this.refuse(request, response, error);
     }
+  }
+
+  /** Answers with the problem, with what goes on every answer. Never throws. */
+  refuse(request: IncomingMessage, response: ServerResponse, thrown: unknown): void {
+    const error = asHoldfastError(thrown);
+    if (error.kind === 'internal') {
+      const cause = error.code === 'INTERNAL_ERROR' ? (error.cause ?? error) : error;
+      this.#components.logger.error('request-failed', {
+        error: cause instanceof Error ? (cause.stack ?? cause.message) : typeof cause,
+      });
+    }
+    answerProblem(request, response, error, this.#components);
   }
 
   /** Resolves once nothing is in flight. One waiter at a time: the drain. */
@@ -103,7 +124,9 @@ export class RequestRouter {
     this.#inFlight++; // I3
     response.once('close', this.#done);
     const handled = protocol.handle(request, response);
-    if (handled !== undefined) handled.catch((error: unknown) => this.#fail(response, error));
+    if (handled !== undefined) {
+      handled.catch((error: unknown) => this.refuse(request, response, error));
+    }
   }
 
   readonly #done = (): void => {
@@ -114,46 +137,49 @@ export class RequestRouter {
   };
 
   #answerOwn(url: string, request: IncomingMessage, response: ServerResponse): void {
+    const { crossOrigin, store } = this.#components;
     const { path, query } = splitUrl(url);
-    if (path === STREAM_LIST_PATH) {
-      handleStreamList(this.#components.store, request, response, query);
-      return;
+    if (url === '*' && request.method === 'OPTIONS') {
+      sendOptions(request, response, crossOrigin, ALLOWED_METHODS);
+    } else if (path === STREAM_LIST_PATH) {
+      if (isRead(request, response, crossOrigin)) {
+        const body = JSON.stringify(listStreams(store, query));
+        sendOwn(request, response, crossOrigin, { status: 200, contentType: JSON_TYPE, body });
+      }
+    } else if (path === '/') {
+      if (isRead(request, response, crossOrigin)) this.#answerAbout(request, response);
+    } else {
+      throw new HoldfastError('ROUTE_NOT_FOUND', 'nothing is served here');
     }
-    if (path !== '/') throw new HoldfastError('ROUTE_NOT_FOUND', 'nothing is served here');
-    requireRead(request, response);
+  }
+
+  #answerAbout(request: IncomingMessage, response: ServerResponse): void {
     const host = `http://${request.headers.host ?? 'localhost'}`;
-    const text = ABOUT.replaceAll('HOST/BASE', host + this.#basePath).replace(
+    const body = ABOUT.replaceAll('HOST/BASE', () => host + this.#basePath).replace(
       'BASE',
-      this.#basePath,
+      () => this.#basePath,
     );
-    send(request, response, 200, 'text/plain; charset=utf-8', text);
+    const contentType = 'text/plain; charset=utf-8';
+    sendOwn(request, response, this.#components.crossOrigin, { status: 200, contentType, body });
   }
 
   #answerHealth(url: string, request: IncomingMessage, response: ServerResponse): boolean {
     if (!url.startsWith('/livez') && !url.startsWith('/readyz')) return false;
     const { path, query } = splitUrl(url);
     if (path !== '/livez' && path !== '/readyz') return false;
-    requireRead(request, response);
-    if (path === '/livez') {
-      send(request, response, 200, 'application/json', '{"status":"alive"}');
+    const { crossOrigin, health } = this.#components;
+    if (!isRead(request, response, crossOrigin)) return true;
+    const answer = (status: number, body: object, headers: readonly string[] = []): true => {
+      const text = JSON.stringify(body);
+      const whole = { status, contentType: JSON_TYPE, body: text, headers };
+      sendOwn(request, response, crossOrigin, whole);
       return true;
-    }
-    const report = this.#components.health.report();
-    const verbose = new URLSearchParams(query).has('verbose');
-    const ready = this.#components.health.ready;
-    if (!ready) response.setHeader('Retry-After', String(LIMITS.retryAfterSeconds));
-    const body = JSON.stringify(verbose ? report : { status: report.status });
-    send(request, response, ready ? 200 : 503, 'application/json', body);
-    return true;
-  }
-
-  #fail(response: ServerResponse, error: unknown): void {
-    if (!isHoldfastError(error) || error.kind === 'internal') {
-      this.#components.logger.error('request-failed', {
-        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-      });
-    }
-    sendProblem(response, error);
+    };
+    if (path === '/livez') return answer(200, { status: 'alive' });
+    const report = health.report();
+    const shown = new URLSearchParams(query).has('verbose') ? report : { status: report.status };
+    if (health.ready) return answer(200, shown);
+    return answer(503, shown, ['Retry-After', String(LIMITS.retryAfterSeconds)]);
   }
 
   #logWhenDone(request: IncomingMessage, response: ServerResponse): void {
@@ -177,25 +203,17 @@ function splitUrl(url: string): { path: string; query: string } {
     : { path: url.slice(0, mark), query: url.slice(mark + 1) };
 }
 
-function requireRead(request: IncomingMessage, response: ServerResponse): void {
-  if (request.method === 'GET' || request.method === 'HEAD') return;
-  response.setHeader('Allow', 'GET, HEAD');
-  throw new HoldfastError('METHOD_NOT_ALLOWED', 'this route is read only');
-}
-
-function send(
+/** `false` when it was OPTIONS, which is answered. Throws `METHOD_NOT_ALLOWED`. */
+function isRead(
   request: IncomingMessage,
   response: ServerResponse,
-  status: number,
-  contentType: string,
-  text: string,
-): void {
-  const body = Buffer.from(text);
-  response.writeHead(status, {
-    'Content-Type': contentType,
-    'Content-Length': body.length,
-    'Cache-Control': 'no-store',
-    'X-Content-Type-Options': 'nosniff',
-  });
-  response.end(request.method === 'HEAD' ? undefined : body);
+  crossOrigin: CrossOriginPolicy,
+): boolean {
+  if (request.method === 'GET' || request.method === 'HEAD') return true;
+  if (request.method === 'OPTIONS') {
+    sendOptions(request, response, crossOrigin, READ_METHOD_NAMES);
+    return false;
+  }
+  response.setHeader('Allow', READ_METHOD_NAMES);
+  throw new HoldfastError('METHOD_NOT_ALLOWED', 'this route is read only');
 }

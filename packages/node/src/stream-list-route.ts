@@ -2,7 +2,6 @@
  * `GET /v1/streams?prefix=&after=&limit=`: streams by path, one page at a time. An extension
  * of Holdfast (docs/CLI.md, "List route"); the protocol has no listing.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { HoldfastError, LIMITS } from '@holdfast/core';
 import {
   formatPosition,
@@ -37,24 +36,9 @@ export interface StreamPage {
   readonly next?: string;
 }
 
-export function handleStreamList(
-  store: StreamStore,
-  request: IncomingMessage,
-  response: ServerResponse,
-  query: string,
-): void {
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    response.setHeader('Allow', 'GET, HEAD');
-    throw new HoldfastError('METHOD_NOT_ALLOWED', 'streams are listed by GET');
-  }
-  const body = Buffer.from(JSON.stringify(listPage(store, parseListQuery(query))));
-  response.writeHead(200, {
-    'Content-Type': 'application/json',
-    'Content-Length': body.length,
-    'Cache-Control': 'no-store',
-    'X-Content-Type-Options': 'nosniff',
-  });
-  response.end(request.method === 'HEAD' ? undefined : body);
+/** @throws `INVALID_QUERY` */
+export function listStreams(store: StreamStore, query: string): StreamPage {
+  return listPage(store, parseListQuery(query));
 }
 
 export function listPage(store: StreamStore, request: ListRequest): StreamPage {

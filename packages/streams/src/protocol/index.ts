@@ -10,3 +10,4 @@ export type { ClaimSettings } from './subscriptions/bearer-token.ts';
 export type { SubscriptionAccess } from './subscriptions/control-protocol.ts';
 export { SECURITY_HEADERS } from './response-headers.ts';
 export { bytesTaken } from './socket-progress.ts';
+export { ALLOWED_METHODS } from './problem.ts';
