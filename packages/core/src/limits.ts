@@ -83,6 +83,22 @@ export const LIMITS = {
   maxExtentFiles: 64,
   /** Live bytes copied by one rewrite; bounds the memory it takes. */
   extentRewriteBytes: (32 * MIB) as number,
+  /** Pause between two passes of the scrub. Longer: damage is met by readers first. */
+  scrubIntervalMs: 86_400_000,
+  /** The first pass comes this long after a start: a start has enough to read. */
+  scrubStartDelayMs: 600_000,
+  /** Bytes a second the scrub reads. Larger: a shorter pass, a busier disk. */
+  scrubBytesPerSecond: (8 * MIB) as number,
+  /** Bytes a second at which second copies are made and mended. Smaller: longer with one copy. */
+  mirrorBytesPerSecond: (16 * MIB) as number,
+  /** Bytes of second copies that a close still makes; the next start makes the others. */
+  closeMirrorBytes: (64 * MIB) as number,
+  /** Damages kept in the report, newest last. Beyond: the oldest are only counted. */
+  maxDamages: 256,
+  /** Damaged bytes kept in `quarantine/`, oldest out first; a larger file is not kept at all. */
+  quarantineBytes: (64 * MIB) as number,
+  /** Files kept in `quarantine/`; the same. */
+  quarantineFiles: 64,
   /** Operations of one atomic commit. Beyond: `RECORD_TOO_LARGE`. */
   maxTransactionOperations: 4096,
 
