@@ -6,12 +6,23 @@
  */
 import { parseArgs } from 'node:util';
 import { fuzz, type FuzzTarget } from '@holdfast/testkit';
+import { FUZZ_TARGETS as CLI } from '../packages/cli/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as CORE } from '../packages/testkit/test/fuzz-targets.ts';
+import { FUZZ_TARGETS as DATABASE } from '../packages/database/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as LOG } from '../packages/log/test/fuzz-targets.ts';
+import { FUZZ_TARGETS as NODE } from '../packages/node/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as STREAMS } from '../packages/streams/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as TABLES } from '../packages/tables/test/fuzz-targets.ts';
 
-const TARGETS: readonly FuzzTarget[] = [...CORE, ...LOG, ...TABLES, ...STREAMS];
+const TARGETS: readonly FuzzTarget[] = [
+  ...CORE,
+  ...LOG,
+  ...TABLES,
+  ...DATABASE,
+  ...STREAMS,
+  ...NODE,
+  ...CLI,
+];
 /** Cases of one target between two looks at the clock. */
 const CHUNK = 500;
 
@@ -36,6 +47,9 @@ if (values.cases === undefined) await hunt(whole('minutes', values.minutes) * 60
 else
   for (const target of targets)
     tell(target.name, await fuzz(target, { seed, count: whole('cases', values.cases) }));
+
+// One of them keeps a node open.
+process.exit(0);
 
 async function hunt(forMs: number): Promise<void> {
   const end = performance.now() + forMs;

@@ -36,4 +36,22 @@ describe('readEvents', () => {
       { numRuns: 200 },
     );
   });
+
+  it('passes over one byte order mark at the start, and over none later', async () => {
+    expect(await eventsOf([Buffer.from('\ufeffdata:a\n\ndata:\ufeffb\n\n')])).toEqual([
+      { type: 'message', data: 'a' },
+      { type: 'message', data: '\ufeffb' },
+    ]);
+  });
+
+  it('takes a line of 16 MiB in small pieces without looking at any of them twice', async () => {
+    function* pieces(): Generator<Uint8Array> {
+      yield Buffer.from('data:');
+      // With time that grows by the square of the length this would outlast the test.
+      for (let i = 0; i < 64 * 1024; i++) yield Buffer.alloc(256, 0x61);
+      yield Buffer.from('\n\n');
+    }
+    const [event] = await eventsOf(pieces());
+    expect(event?.data.length).toBe(16 * 1024 * 1024);
+  });
 });

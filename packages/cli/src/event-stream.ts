@@ -24,16 +24,25 @@ export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
   }
 }
 
-/** Lines without their end; a last one that is not ended is an event cut off, and dropped. */
+/**
+ * Lines without their end; a last one that is not ended is an event cut off, and dropped. Each
+ * piece is looked at once, however long the line is that it belongs to.
+ */
 async function* readLines(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-  let pending = '';
+  const decoder = new TextDecoder('utf-8');
+  let line: string[] = [];
+  let endedInReturn = false;
   for await (const chunk of body) {
-    pending += decoder.decode(chunk, { stream: true });
-    // A CR at the very end may be half of a CRLF: it waits for the next chunk.
-    const usable = pending.endsWith('\r') ? pending.length - 1 : pending.length;
-    const lines = pending.slice(0, usable).split(/\r\n|\n|\r/);
-    pending = (lines.pop() ?? '') + pending.slice(usable);
-    yield* lines;
+    const decoded = decoder.decode(chunk, { stream: true });
+    if (decoded === '') continue;
+    // The second half of a CRLF that was cut in two.
+    const text = endedInReturn && decoded.startsWith('\n') ? decoded.slice(1) : decoded;
+    endedInReturn = decoded.endsWith('\r');
+    const [first = '', ...others] = text.split(/\r\n|\n|\r/);
+    line.push(first);
+    for (const next of others) {
+      yield line.join('');
+      line = [next];
+    }
   }
 }

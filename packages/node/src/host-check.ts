@@ -10,8 +10,8 @@ export function isLoopbackAddress(host: string): boolean {
   const bare = host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;
   const name = bare.toLowerCase();
   if (name === 'localhost' || name.endsWith('.localhost') || name === '::1') return true;
-  if (name.startsWith('::ffff:')) return isLoopbackAddress(name.slice('::ffff:'.length));
-  return isIPv4(name) && name.startsWith('127.');
+  const four = name.startsWith('::ffff:') ? name.slice('::ffff:'.length) : name;
+  return isIPv4(four) && four.startsWith('127.');
 }
 
 /** The name in a `Host` header without its port; `undefined` when it is not one. */

@@ -1,0 +1,109 @@
+/** The parsers of the node: hosts, and whole requests through the routes without a socket. */
+import { HoldfastError } from '@holdfast/core';
+import type { FuzzTarget } from '@holdfast/testkit';
+import { hostName, HostCheck } from '../src/host-check.ts';
+import type { HoldfastNode } from '../src/index.ts';
+import { openNode } from '../src/index.ts';
+
+const checks = [new HostCheck([], true), new HostCheck(['app.example'], true)];
+
+const hostTarget: FuzzTarget<{ header: string; accepted: boolean[] }> = {
+  name: 'host-check',
+  corpus: ['localhost:4437', '127.0.0.1', '[::1]:80', 'app.example', '[::ffff:127.0.0.1]'].map(
+    (text) => Buffer.from(text),
+  ),
+  tokens: ['.evil.example', '@', ':', '[', ']', '::ffff:', '0177.0.0.1', '2130706433', ' ', '#'],
+  codes: [],
+  parse(input) {
+    const header = input.toString('latin1');
+    return { header, accepted: checks.map((check) => check.accepts(header)) };
+  },
+  check({ header, accepted }) {
+    if (!accepted.includes(true)) return;
+    const name = hostName(header) ?? '';
+    if (/[\s/@?#\\]/.test(name)) throw new Error(`a name with more in it: ${name}`);
+    // What a browser would connect to for this name is this machine, or the name that is allowed.
+    const { hostname } = new URL(`http://${name}`);
+    if (hostname === 'app.example' && accepted[0] === false) return;
+    const own = /^(?:.*\.)?localhost$|^127\.\d+\.\d+\.\d+$|^\[::1\]$|^\[::ffff:7f[0-9a-f:]+\]$/;
+    if (!own.test(hostname)) throw new Error(`${header} is not this machine: ${hostname}`);
+  },
+};
+
+let node: HoldfastNode | undefined;
+
+/** Method, target, headers by turns of name and value, an empty line, a body. */
+const requestTarget: FuzzTarget<number> = {
+  name: 'routes',
+  corpus: [
+    'PUT\n/v1/stream/a\ncontent-type\napplication/json\n\n[{"a":1},2]',
+    'POST\n/v1/stream/a\ncontent-type\napplication/json\nproducer-id\np\nproducer-epoch\n0\nproducer-seq\n0\n\n[1]',
+    'GET\n/v1/stream/a?offset=-1\nif-none-match\n"x"\n\n',
+    'GET\n/v1/stream/a?offset=now&live=long-poll&cursor=7\n\n',
+    'HEAD\n/v1/stream/a\n\n',
+    'PUT\n/v1/stream/b\nstream-forked-from\n/v1/stream/a\nstream-fork-offset\n-1\nstream-ttl\n60\n\n',
+    'DELETE\n/v1/stream/b\norigin\nhttp://localhost:1\n\n',
+    'OPTIONS\n/v1/stream/a\norigin\nhttp://localhost:1\naccess-control-request-method\nPUT\n\n',
+    'GET\n/v1/streams?prefix=a&after=b&limit=10\n\n',
+    'GET\n/readyz\n\n',
+  ].map((text) => Buffer.from(text)),
+  tokens: [
+    '\n',
+    '%00',
+    '?limit=',
+    '&limit=1001',
+    'stream-closed\ntrue\n',
+    'stream-expires-at\n1969-01-01T00:00:00Z\n',
+    'stream-ttl\n9007199254740991\n',
+    'stream-fork-sub-offset\n1\n',
+    '__proto__\nx\n',
+    '0000000000000001_0000000000000004',
+  ],
+  codes: [],
+  rareCodes: ['ABORTED'],
+  cost: 4,
+  allowedBytes: 64 * 1024 * 1024,
+  maxBytes: 64 * 1024,
+  async parse(input) {
+    node ??= await openNode({ memory: true, longPollTimeoutMs: 1 });
+    const request = requestOf(input);
+    if (request === undefined) return 0;
+    const response = await node.fetch(request);
+    const body = Buffer.from(await response.arrayBuffer());
+    if (response.status >= 500) {
+      throw new HoldfastError('INTERNAL_ERROR', `status=${response.status} ${body.toString()}`);
+    }
+    if (response.status >= 400 && request.method !== 'HEAD') {
+      const { code } = JSON.parse(body.toString()) as { code: unknown };
+      if (typeof code !== 'string') throw new Error('an error without a code');
+    }
+    return response.status;
+  },
+};
+
+/** `undefined` for what the Fetch API itself refuses. */
+function requestOf(input: Buffer): Request | undefined {
+  const end = input.indexOf('\n\n');
+  const head = input
+    .subarray(0, end < 0 ? input.length : end)
+    .toString('latin1')
+    .split('\n');
+  const body = end < 0 ? Buffer.alloc(0) : input.subarray(end + 2);
+  const [method = 'GET', target = '/', ...fields] = head;
+  try {
+    const headers = new Headers();
+    for (let i = 0; i + 1 < fields.length; i += 2) {
+      headers.append(fields[i] as string, fields[i + 1] as string);
+    }
+    const bodiless = method === 'GET' || method === 'HEAD' || body.length === 0;
+    return new Request(`http://x${target.replaceAll('live=sse', 'live=')}`, {
+      method,
+      headers,
+      ...(bodiless ? {} : { body: new Uint8Array(body) }),
+    });
+  } catch {
+    return undefined;
+  }
+}
+
+export const FUZZ_TARGETS: readonly FuzzTarget[] = [hostTarget, requestTarget];
