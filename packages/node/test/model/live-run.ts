@@ -19,6 +19,7 @@ import {
   type ProtocolRun,
   showRequest,
   turn,
+  withPatience,
   type Seen,
 } from './protocol-run.ts';
 
@@ -60,7 +61,7 @@ export async function longPoll(run: ProtocolRun, choice: LiveChoice, tell: Tell)
   const opened = run.open(request, `live=long-poll${cursor}`);
   const answered = opened.then((response) => run.seenIn(response));
   if ('status' in started) {
-    run.expectSame(request, started, await answered);
+    run.expectSame(request, started, await withPatience(answered));
     return;
   }
   const { stream, from } = started;
@@ -68,7 +69,7 @@ export async function longPoll(run: ProtocolRun, choice: LiveChoice, tell: Tell)
   let expected = slice.messages.length > 0 ? found(stream, slice) : undefined;
   if (expected === undefined && slice.closed) expected = nothingNew(stream);
   expected ??= await wait(run, choice, stream, from === 'now' ? slice.to : from, answered, tell);
-  const seen = await answered;
+  const seen = await withPatience(answered);
   run.expectSame(request, expected, seen);
   if (seen.status < 300) expectCursor(run, expected, seen.cursor, choice.cursor);
   await unwatched(run);
@@ -352,19 +353,6 @@ function parse(block: string): SseEvent {
     else throw new Error(`SSE: not a line ${JSON.stringify(line)}`);
   }
   return { event, data: data.join('\n') };
-}
-
-/** A server that says nothing must not hang the test: it is told as a failure. */
-async function withPatience<Result>(promise: Promise<Result>): Promise<Result> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('SSE: nothing came')), 3_000);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function unwatched(run: ProtocolRun): Promise<void> {

@@ -20,6 +20,7 @@ export interface RunSettings {
 }
 
 export const LONG_POLL_SECONDS = 2;
+const PATIENCE_MS = 5_000;
 const BARRIER = 'zz';
 const BASE = '/v1/stream/';
 
@@ -98,8 +99,8 @@ export class ProtocolRun {
     if (condition !== undefined) await this.ask({ ...request, headers });
   }
 
-  async send(request: ModelRequest): Promise<Seen> {
-    return this.seenIn(await this.open(request));
+  send(request: ModelRequest): Promise<Seen> {
+    return withPatience(this.open(request).then((response) => this.seenIn(response)));
   }
 
   open(request: ModelRequest, live?: string): Promise<Response> {
@@ -360,6 +361,19 @@ export class ProtocolRun {
 
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A server that says nothing must not hang the test: it is told as a failure. */
+export async function withPatience<Result>(promise: Promise<Result>): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('no answer')), PATIENCE_MS);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 export function showRequest(request: ModelRequest): string {
