@@ -19,6 +19,7 @@ const REGISTER: SequentialModel<number, Input, Output> = {
     if ('read' in input) return output === undefined || output === state ? [state] : [];
     return output === undefined ? [state, input.write] : [input.write];
   },
+  isRead: ({ input }) => 'read' in input,
   key: String,
 };
 
@@ -51,6 +52,12 @@ describe('checkLinearizable', () => {
     expect(holds(write(1, 1, 2), read(0, 3, 4))).toBe(false);
     expect(holds(write(1, 1, 9), read(1, 2, 3), read(0, 4, 5))).toBe(false);
     expect(holds(write(1, 1, 2), write(2, 3, 4), read(1, 5, 6))).toBe(false);
+  });
+
+  it('takes a write of the value that is there also for one that comes later', () => {
+    expect(holds(write(1, 1, 2), write(1, 3, 6), write(2, 4, 5), read(1, 7, 8))).toBe(true);
+    const unknown = write(1, 3, Infinity, false);
+    expect(holds(write(1, 1, 2), unknown, write(2, 4, 5), read(1, 7, 8))).toBe(true);
   });
 
   it('refuses a value nobody wrote', () => {
@@ -104,6 +111,7 @@ const LIST: SequentialModel<readonly string[], { readonly append?: string }, Lis
     const same = messages.every((message, i) => state[from + i] === message);
     return same && (upToDate ? to === state.length : to < state.length) ? [state] : [];
   },
+  isRead: ({ input }) => input.append === undefined,
   key: (state) => state.join(),
 };
 

@@ -5,8 +5,9 @@
  *
  * Invariants
  * 1. An operation may come next when no other one left over returned before it was invoked.
- * 2. What changes nothing goes first, as soon as it may, and is never tried again later: nothing
- *    can depend on it, so an order with it later is an order with it now.
+ * 2. A read goes first, as soon as it may, and is never tried again later: nothing can depend on
+ *    it, so an order with it later is an order with it now. Of what merely changed nothing here
+ *    (a write of the value that is there) this is not true.
  * 3. The same state with the same operations left over is searched once.
  * 4. A verdict is never guessed: a search that grows too wide throws.
  */
@@ -25,11 +26,12 @@ export interface Operation<Input, Output> {
 export interface SequentialModel<State, Input, Output> {
   readonly initial: State;
   /**
-   * The states the operation may leave. None: it cannot have had this output here. The very same
-   * object: it changed nothing. More than one when the output does not say which (no output:
-   * always with the one in which it never happened).
+   * The states the operation may leave. None: it cannot have had this output here. More than one
+   * when the output does not say which (no output: always with the one in which it never happened).
    */
   step(state: State, operation: Operation<Input, Output>): readonly State[];
+  /** With this output it changes nothing, whatever the state. */
+  isRead(operation: Operation<Input, Output>): boolean;
   /** Equal for states that behave the same. */
   key(state: State): string;
 }
@@ -82,7 +84,7 @@ interface Choice<State> {
 
 /** One state of the search, and what was put in order to come to it. */
 interface Frame<State> {
-  /** The choice that led here, and the operations that changed nothing behind it. */
+  /** The choice that led here, and the reads behind it. */
   readonly taken: number[];
   readonly choices: Choice<State>[];
 }
@@ -155,8 +157,9 @@ class Search<State, Input, Output> {
     for (let found = true; found;) {
       found = false;
       for (const index of this.#candidates()) {
-        const next = this.#model.step(state, this.#operation(index));
-        if (next.length !== 1 || next[0] !== state) continue;
+        const operation = this.#operation(index);
+        if (!this.#model.isRead(operation)) continue;
+        if (this.#model.step(state, operation)[0] !== state) continue;
         this.#take(index);
         taken.push(index);
         found = true;
