@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { NodeClock, NodeRandom, SILENT } from '@holdfast/core';
 import type { StreamProtocolSettings } from '../src/protocol/protocol-settings.ts';
+import type { SubscriptionAccess } from '../src/protocol/subscriptions/control-protocol.ts';
 import { createStreamProtocol, type StreamProtocol } from '../src/protocol/stream-protocol.ts';
 import type { StreamStore } from '../src/stream-store.ts';
 
@@ -17,9 +18,12 @@ export interface ProtocolServer {
 export async function serveProtocol(
   store: StreamStore,
   settings: Partial<StreamProtocolSettings> = {},
+  subscriptions?: SubscriptionAccess,
 ): Promise<ProtocolServer> {
+  const clock = new NodeClock();
+  const random = new NodeRandom();
   const protocol = createStreamProtocol(
-    { store, clock: new NodeClock(), random: new NodeRandom(), logger: SILENT },
+    { store, clock, random, logger: SILENT, ...(subscriptions && { subscriptions }) },
     settings,
   );
   const server = createServer((request, response) => protocol.handle(request, response));
