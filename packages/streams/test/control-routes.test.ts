@@ -1,6 +1,7 @@
 /** The routes under `__ds` over HTTP: what reaches the store, what comes back, what is refused. */
 import { HoldfastError, LIMITS, type ErrorCode } from '@holdfast/core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { controlEndpoints } from '../src/protocol/subscriptions/control-endpoints.ts';
 import { CONFIG, FakeSubscriptionStore, INFO } from './fake-subscription-store.ts';
 import { MemoryStreamStore } from './memory-stream-store.ts';
 import { serveProtocol, type ProtocolServer } from './protocol-server.ts';
@@ -36,7 +37,7 @@ async function serve(): Promise<void> {
   served = await serveProtocol(
     streams,
     { longPollTimeoutMs: 200 },
-    { store, claims, publicUrl: () => publicUrl },
+    { store, claims, endpoints: controlEndpoints('/v1/stream/', () => publicUrl) },
   );
 }
 
@@ -49,7 +50,7 @@ interface Answer {
 
 async function ask(
   line: string,
-  body: unknown = undefined,
+  body?: unknown,
   headers: readonly string[] = [],
 ): Promise<Answer> {
   const text = typeof body === 'string' || body instanceof Buffer ? body : JSON.stringify(body);

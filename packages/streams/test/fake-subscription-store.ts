@@ -1,5 +1,5 @@
 /** A store that notes what it is asked, and answers or throws what a test wants. */
-import { HoldfastError } from '@holdfast/core';
+import type { HoldfastError } from '@holdfast/core';
 import { START } from '../src/position.ts';
 import type {
   AckRequest,

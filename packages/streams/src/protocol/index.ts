@@ -7,6 +7,7 @@ export { parseStreamPath } from './stream-path.ts';
 export { answerProblem, asHoldfastError, describeProblem, type Problem } from './problem-answer.ts';
 export type { ReaderAdmission } from './live-readers.ts';
 export type { ClaimSettings } from './subscriptions/bearer-token.ts';
+export { controlEndpoints, type ControlEndpoints } from './subscriptions/control-endpoints.ts';
 export type { SubscriptionAccess } from './subscriptions/control-protocol.ts';
 export { SECURITY_HEADERS } from './response-headers.ts';
 export { bytesTaken } from './socket-progress.ts';

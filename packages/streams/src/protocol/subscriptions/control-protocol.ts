@@ -18,6 +18,7 @@ import { answerOptions } from '../options.ts';
 import { readFields, refuseCodings } from '../request-headers.ts';
 import { queryStart } from '../stream-path.ts';
 import { ClaimGate, requireBearer, type ClaimSettings } from './bearer-token.ts';
+import type { ControlEndpoints } from './control-endpoints.ts';
 import { sendControlProblem } from './control-problem.ts';
 import { DEAD_LETTERS_PATH, parseControlRoute, type ControlRoute } from './control-path.ts';
 import { parseListQuery } from './list-query.ts';
@@ -39,11 +40,7 @@ import {
 export interface SubscriptionAccess {
   readonly store: SubscriptionStore;
   readonly claims: ClaimSettings;
-  /**
-   * What clients put before the base path to reach this server, without a slash behind; absent
-   * while nobody knows. Never what a request says of itself.
-   */
-  readonly publicUrl: () => string | undefined;
+  readonly endpoints: ControlEndpoints;
 }
 
 /** What the control routes share with the ones of streams. */
@@ -158,7 +155,7 @@ export class ControlProtocol {
   #put(exchange: ControlExchange, id: string): void {
     withBody(exchange, (body) => {
       const config = parseConfig(body);
-      if (config.type === 'webhook' && this.#access.publicUrl() === undefined) {
+      if (config.type === 'webhook' && this.#access.endpoints.jwksUrl() === undefined) {
         throw new HoldfastError(
           'INVALID_SETTINGS',
           'receivers of webhooks have to know how to reach this node: set publicUrl',
@@ -215,11 +212,10 @@ export class ControlProtocol {
   }
 
   #signing(): SigningMetadata | undefined {
-    const base = this.#access.publicUrl();
+    const url = this.#access.endpoints.jwksUrl();
     const key = this.#store.publicKeys().find(({ signs }) => signs);
-    if (base === undefined || key === undefined) return undefined;
-    const { basePath } = this.#context.settings;
-    return { alg: 'ed25519', kid: key.kid, jwks_url: `${base}${basePath}__ds/jwks.json` };
+    if (url === undefined || key === undefined) return undefined;
+    return { alg: 'ed25519', kid: key.kid, jwks_url: url };
   }
 }
 
