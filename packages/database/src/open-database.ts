@@ -12,6 +12,7 @@
 import {
   BlockCodec,
   type Clock,
+  cut,
   type DirectoryLock,
   type FileSystem,
   HoldfastError,
@@ -121,6 +122,7 @@ class Opening {
       writerEpoch: current.writerEpoch + 1,
       cleanShutdown: false,
     }));
+    await cut('database.epochRaised');
     const extents = await this.#openFiles(codec, keeper);
     const log = await this.#openLog(layout, keeper.current);
     const shared = { fileSystem, codec, cache: this.#cache, logger };
@@ -219,6 +221,7 @@ class Opening {
     const { store } = await ManifestStore.open({ fileSystem, codec }, dir);
     const keeper = new ManifestKeeper(store, emptyManifest(layout.shardCount), clock);
     await keeper.edit((current) => current);
+    await cut('database.created');
     await writeLayout(fileSystem, dir, layout);
     return { layout, codec, manifest: keeper };
   }
@@ -283,14 +286,17 @@ class Opening {
 
   async #loadEngines(database: Database, log: Log, applied: Lsn): Promise<void> {
     const { engines } = this.#registry;
+    await cut('database.filesOpened');
     for (const engine of engines) engine.attach(database);
     for (const shard of this.#shards) {
       for (const engine of engines) await engine.load(shard);
     }
+    await cut('database.rowsLoaded');
     for await (const record of log.replay({ from: (applied + 1) as Lsn })) {
       const operations = this.#registry.decode(record.type, record.shard, record.payload);
       database.replay(operations, record.lsn);
     }
+    await cut('database.replayed');
     for (const engine of engines) engine.opened();
   }
 
@@ -305,6 +311,7 @@ class Opening {
       const id = parseTableFileName(name) ?? parseExtentFileName(name);
       if (id === undefined || named.has(id)) continue;
       await fileSystem.unlink(`${dir}/${name}`);
+      await cut('database.leftoverUnlinked');
       logger.info('database.leftoverRemoved', { file: name });
     }
   }
@@ -312,7 +319,7 @@ class Opening {
 
 /** The log's folder, and what a lock (also one that a kill left half made) is called. */
 const EXPECTED = /^(log|LOCK.*)$/;
-const FIRST_MANIFEST = /^manifest-0*1$/;
+const FIRST_MANIFEST = /^manifest-0*1(?:\.mirror)?$/;
 
 function logDirectory(dir: string): string {
   return `${dir}/log`;
