@@ -215,7 +215,7 @@ class Connections implements ConnectionOwner {
 /** What follows such a request is not worth reading, or not to be trusted. */
 function endsConnection(error: unknown): boolean {
   const { code } = error as HoldfastError;
-  return code === 'INVALID_HEADER' || code === 'HEADERS_TOO_LARGE';
+  return code === 'INVALID_HEADER' || code === 'UNSUPPORTED_ENCODING' || code === 'INVALID_PATH';
 }
 
 function paceOf(settings: ListenerSettings, checkMs: number): ConnectionPace {

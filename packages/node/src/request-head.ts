@@ -8,6 +8,8 @@ import { HoldfastError, LIMITS } from '@holdfast/core';
 import { hostName, type HostCheck } from './host-check.ts';
 
 const SLASH = 0x2f;
+const HOST = 'host';
+const CODING = 'transfer-encoding';
 /** A target that names its host as well, as proxies are sent (RFC 9112, 3.2.2). */
 const ABSOLUTE = /^https?:\/\/([^/?#]*)(.*)$/is;
 
@@ -20,22 +22,37 @@ export function admitHead(request: IncomingMessage, hosts: HostCheck): void {
   if (rawHeaders.length > 2 * LIMITS.maxRequestHeaders) {
     throw new HoldfastError('HEADERS_TOO_LARGE', `more than ${LIMITS.maxRequestHeaders} headers`);
   }
-  const at = hostHeader(rawHeaders);
+  const at = readFraming(request);
   const url = request.url as string;
   if (url.charCodeAt(0) !== SLASH && url !== '*') toOriginForm(request, url, at);
   admitHost(request, at < 0 ? undefined : rawHeaders[at], hosts);
 }
 
-/** Where the value of `Host` is, or -1. Throws when there are two. */
-function hostHeader(rawHeaders: readonly string[]): number {
+/**
+ * Where the value of `Host` is, or -1. Throws when there are two, or when the body is framed in a
+ * way that somebody in front of us may read differently.
+ */
+function readFraming({ rawHeaders, httpVersionMinor }: IncomingMessage): number {
   let at = -1;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string;
-    if (name.length !== 4 || name.toLowerCase() !== 'host') continue;
-    if (at >= 0) throw new HoldfastError('INVALID_HEADER', 'header is given twice name=Host');
-    at = i + 1;
+    if (name.length === HOST.length && name.toLowerCase() === HOST) {
+      if (at >= 0) throw new HoldfastError('INVALID_HEADER', 'header is given twice name=Host');
+      at = i + 1;
+    } else if (name.length === CODING.length && name.toLowerCase() === CODING) {
+      admitCoding(rawHeaders[i + 1] as string, httpVersionMinor);
+    }
   }
   return at;
+}
+
+function admitCoding(value: string, httpVersionMinor: number): void {
+  if (httpVersionMinor === 0) {
+    throw new HoldfastError('INVALID_HEADER', 'HTTP/1.0 has no transfer-encoding');
+  }
+  if (value.toLowerCase() !== 'chunked') {
+    throw new HoldfastError('UNSUPPORTED_ENCODING', 'transfer-encoding is not chunked alone');
+  }
 }
 
 /** The host in such a target counts, and the header does not (RFC 9112, 3.2.2). */
