@@ -117,6 +117,28 @@ export const ERROR_CODES = {
    * the next wake, or claim again.
    */
   TOKEN_INVALID: 'denied',
+  /**
+   * The key of an object is empty, too long, or has a segment that no store may hold. Do: correct
+   * the key.
+   */
+  INVALID_OBJECT_KEY: 'invalid',
+  /** The range begins at or behind the end of the object. Do: read within its size. */
+  INVALID_RANGE: 'invalid',
+  /**
+   * The source of an object gave another number of bytes than it announced; nothing was stored.
+   * Do: correct the length, or find out why the source ended early.
+   */
+  OBJECT_LENGTH_MISMATCH: 'invalid',
+  /**
+   * The object store does not do what was asked of it, such as a conditional put. Do: use what its
+   * capabilities name, or another store.
+   */
+  OBJECT_STORE_UNSUPPORTED: 'invalid',
+  /**
+   * The object store refuses the credentials, or what they may do. Do: correct the credentials,
+   * their rights, or the clock of this machine.
+   */
+  ACCESS_DENIED: 'denied',
 
   // missing
   /** There is no stream at this path, or it has expired. Do: create it, or stop. */
@@ -130,6 +152,8 @@ export const ERROR_CODES = {
   ROUTE_NOT_FOUND: 'missing',
   /** There is no subscription of this name. Do: create it, or stop. */
   SUBSCRIPTION_NOT_FOUND: 'missing',
+  /** The object store said that there is no object of this key. Do: stop, or put it. */
+  OBJECT_NOT_FOUND: 'missing',
   /**
    * The bytes at this offset were given up by retention. Do: read from the first offset that is
    * kept.
@@ -186,6 +210,11 @@ export const ERROR_CODES = {
   ALREADY_CLAIMED: 'conflict',
   /** There is nothing to do for this subscription. Do: wait for the next wake. */
   NO_PENDING_WORK: 'conflict',
+  /**
+   * The object is there although it must not be, or is not the one that was expected. Do: read it
+   * again and decide.
+   */
+  PRECONDITION_FAILED: 'conflict',
 
   // fenced
   /**
@@ -244,6 +273,8 @@ export const ERROR_CODES = {
    * appends work again by themselves.
    */
   DISK_FULL: 'limit',
+  /** The object is larger than the store takes. Do: divide it. */
+  OBJECT_TOO_LARGE: 'limit',
 
   // unavailable
   /**
@@ -262,8 +293,8 @@ export const ERROR_CODES = {
    */
   RESPONSE_MEMORY_FULL: 'unavailable',
   /**
-   * A call of the file system failed. Do: look at the cause in the log of the node; if `effect`
-   * is `unknown`, read back before trying again.
+   * A call of the file system or of the object store failed. Do: look at the cause in the log of
+   * the node; if `effect` is `unknown`, read back before trying again.
    */
   STORAGE_UNAVAILABLE: 'unavailable',
   /**
