@@ -1,6 +1,6 @@
 /**
- * `npm run simulate`: crash histories of log, database and streams on a simulated disk, more than
- * `npm test` has time for. Prints how many ran; a failure prints the command that replays it.
+ * `npm run simulate`: crash histories of log, database and streams on a simulated disk, and of whole
+ * nodes with their clients in a virtual world, more than `npm test` has time for. Prints how many ran; a failure prints the command that replays it.
  *
  *   npm run simulate -- --histories 20000 --seed 1
  *   npm run simulate -- --only streams --histories 1 --seed 1535
@@ -9,14 +9,16 @@ import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { runDatabaseHistories } from '../packages/database/test/database-simulation.ts';
 import { runLogHistories } from '../packages/log/test/log-simulation.ts';
+import { runWorldHistories } from '../packages/node/test/world/world-history.ts';
 import { runStreamHistories } from '../packages/streams/test/stream-simulation.ts';
 
 type Run = (options: { seed: number; count: number }) => Promise<{ readonly histories: number }>;
 
 const SIMULATIONS: Readonly<Record<string, { readonly run: Run; readonly share: number }>> = {
-  log: { run: runLogHistories, share: 0.45 },
-  database: { run: runDatabaseHistories, share: 0.45 },
+  log: { run: runLogHistories, share: 0.44 },
+  database: { run: runDatabaseHistories, share: 0.44 },
   streams: { run: runStreamHistories, share: 0.1 },
+  world: { run: runWorldHistories, share: 0.02 },
 };
 /** Histories between two lines of progress. */
 const CHUNK = 250;
