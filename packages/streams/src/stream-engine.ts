@@ -38,6 +38,7 @@ import { collectShard } from './stream-collector.ts';
 import { loadShard } from './stream-loader.ts';
 import { decodeStreamOperation, encodeStreamOperation } from './stream-operation-codec.ts';
 import { STREAM_RECORDS, type StreamOperation } from './stream-operations.ts';
+import { lookUps, StreamObservers } from './stream-observers.ts';
 import { StreamReader } from './stream-reader.ts';
 import { firstMessageOf, identityOfCounter, streamOfRow } from './stream-rows.ts';
 import { type StreamSettings, streamSettings } from './stream-settings.ts';
@@ -54,6 +55,8 @@ import type {
   StreamWatcher,
 } from './stream-store.ts';
 import type { Stream } from './stream.ts';
+import { isReservedPath } from './subscriptions/path-pattern.ts';
+import type { ObservedStreams, StreamObserver } from './subscriptions/stream-observer.ts';
 import { TailCache } from './tail-cache.ts';
 import { TouchKeeper } from './touch-keeper.ts';
 
@@ -80,6 +83,7 @@ export class StreamEngine implements StreamStore, Engine<StreamOperation> {
   readonly #inFlight = new InFlight();
   readonly #usage = new Usage();
   readonly #live = new LiveReaders();
+  readonly #observers = new StreamObservers();
   readonly #tails: TailCache;
   readonly #catalog: ExtentCatalog;
   readonly #reader: StreamReader;
@@ -111,12 +115,18 @@ export class StreamEngine implements StreamStore, Engine<StreamOperation> {
       directory: this.#directory,
       usage: this.#usage,
       changesOf: (operation) => this.#ledger.of(operation.shard),
-      changed: (stream, from) => this.#live.changed(stream, from),
+      changed: (stream, from) => {
+        this.#live.changed(stream, from);
+        if (this.#open) this.#observers.changed(stream);
+      },
       created: (stream) => {
-        if (this.#open) this.#reaper.add(stream);
+        if (!this.#open) return;
+        this.#reaper.add(stream);
+        this.#observers.created(stream);
       },
       ended: (stream) => {
         this.#live.ended(stream);
+        if (this.#open) this.#observers.removed(stream);
         if (stream.applied.state !== 'removed') return;
         this.#tails.removed(stream);
         if (this.#open) this.#ledger.findExtents(stream);
@@ -214,8 +224,14 @@ export class StreamEngine implements StreamStore, Engine<StreamOperation> {
   list(request: ListRequest): StreamInfo[] {
     const now = this.#clock.now();
     const wanted = (stream: Stream): boolean =>
-      stream.applied.state === 'active' && !isExpired(stream, now);
+      stream.applied.state === 'active' && !isExpired(stream, now) && !isReservedPath(stream.path);
     return this.#directory.list(request, wanted).map((stream) => stream.info);
+  }
+
+  /** Before the engine is opened: from then on the observer hears of every batch. */
+  observe(observer: StreamObserver): ObservedStreams {
+    this.#observers.add(observer);
+    return lookUps(this.#directory, () => this.#ledger.highestId);
   }
 
   // -- Engine --------------------------------------------------------------------------------
@@ -234,6 +250,7 @@ export class StreamEngine implements StreamStore, Engine<StreamOperation> {
 
   settled(): void {
     this.#live.settled();
+    this.#observers.settled();
   }
 
   discardPlanned(): void {

@@ -176,6 +176,6 @@ export interface StreamStore {
   read(request: ReadRequest): StreamSlice | Promise<StreamSlice>;
   /** Parks a reader; returns what takes it off again. Resets the time to live. */
   watch(path: string, watcher: StreamWatcher): () => void;
-  /** Own streams by path, without soft-deleted ones. */
+  /** Own streams by path, without soft-deleted and reserved ones. */
   list(request: ListRequest): StreamInfo[];
 }

@@ -25,7 +25,11 @@ export class PathPattern {
 
   /** Throws `INVALID_SUBSCRIPTION`. */
   static parse(text: string): PathPattern {
-    if (text === '' || Buffer.byteLength(text) > LIMITS.maxPatternBytes || LONE_SURROGATE.test(text)) {
+    if (
+      text === '' ||
+      Buffer.byteLength(text) > LIMITS.maxPatternBytes ||
+      LONE_SURROGATE.test(text)
+    ) {
       throw invalid(`a pattern has 1 to ${LIMITS.maxPatternBytes} bytes of utf-8`);
     }
     const segments: string[] = [];

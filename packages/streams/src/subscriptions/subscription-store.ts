@@ -68,6 +68,8 @@ export interface SubscriptionInfo {
   readonly parked: boolean;
   /** The worker that holds the lease. */
   readonly holder?: string;
+  /** Streams that match and found no place: see `LIMITS.maxLinksPerSubscription`. */
+  readonly unlinkedStreams?: number;
 }
 
 /** What a worker is given with a wake. */
