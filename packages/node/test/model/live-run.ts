@@ -56,7 +56,8 @@ function requestOf(run: ProtocolRun, choice: LiveChoice): ModelRequest {
 export async function longPoll(run: ProtocolRun, choice: LiveChoice, tell: Tell): Promise<void> {
   const request = requestOf(run, choice);
   tell(showRequest(request));
-  const cursor = choice.cursor === undefined ? '' : `&cursor=${choice.cursor}`;
+  const client = choice.cursor === 'current' ? String(intervalOf(run)) : choice.cursor;
+  const cursor = client === undefined ? '' : `&cursor=${client}`;
   const started = begin(run, request);
   const opened = run.open(request, `live=long-poll${cursor}`);
   const answered = opened.then((response) => run.seenIn(response));
@@ -71,7 +72,7 @@ export async function longPoll(run: ProtocolRun, choice: LiveChoice, tell: Tell)
   expected ??= await wait(run, choice, stream, from === 'now' ? slice.to : from, answered, tell);
   const seen = await withPatience(answered);
   run.expectSame(request, expected, seen);
-  if (seen.status < 300) expectCursor(run, expected, seen.cursor, choice.cursor);
+  if (seen.status < 300) expectCursor(run, expected, seen.cursor, client);
   await unwatched(run);
 }
 
@@ -175,6 +176,10 @@ function nothingNew(stream: ModelStream): Expected {
   };
 }
 
+function intervalOf(run: ProtocolRun): bigint {
+  return BigInt(Math.floor((run.model.nowMs - CURSOR_EPOCH_MS) / CURSOR_INTERVAL_MS));
+}
+
 function expectCursor(
   run: ProtocolRun,
   expected: Expected,
@@ -182,7 +187,7 @@ function expectCursor(
   client: string | undefined,
 ): void {
   if (expected.headers['stream-closed'] === 'true') return;
-  const interval = BigInt(Math.floor((run.model.nowMs - CURSOR_EPOCH_MS) / CURSOR_INTERVAL_MS));
+  const interval = intervalOf(run);
   const isNumber = cursor !== undefined && /^\d+$/.test(cursor);
   if (!isNumber || BigInt(cursor) < interval) throw new Error(`cursor ${cursor} at ${interval}`);
   if (client === undefined || !/^\d+$/.test(client)) return;
@@ -203,7 +208,8 @@ export async function serverSentEvents(
 ): Promise<void> {
   const request = requestOf(run, choice);
   tell(showRequest(request));
-  const cursor = choice.cursor === undefined ? '' : `&cursor=${choice.cursor}`;
+  const client = choice.cursor === 'current' ? String(intervalOf(run)) : choice.cursor;
+  const cursor = client === undefined ? '' : `&cursor=${client}`;
   const started = begin(run, request);
   const response = await run.open(request, `live=sse${cursor}`);
   if ('status' in started) {
@@ -218,12 +224,12 @@ export async function serverSentEvents(
     let at = from;
     for (;;) {
       const slice = run.model.slice(stream, at);
-      await expectEvents(run, reader, stream, slice, choice.cursor);
+      await expectEvents(run, reader, stream, slice, client);
       if (slice.upToDate) break;
       at = slice.to;
     }
     if (stream.closed) await reader.expectEnd();
-    else await follow(run, choice, stream, at, reader, tell);
+    else await follow(run, choice, stream, at, reader, client, tell);
   } finally {
     await reader.cancel();
     await unwatched(run);
@@ -237,6 +243,7 @@ async function follow(
   stream: ModelStream,
   from: Place | 'now',
   reader: EventReader,
+  client: string | undefined,
   tell: Tell,
 ): Promise<void> {
   const tail = tailOf(stream);
@@ -253,7 +260,7 @@ async function follow(
     if (!isBehind(position, now)) continue;
     const change = run.model.slice(now, tailBefore(now, count), Number.MAX_SAFE_INTEGER);
     reach(now.closed ? 'sse closed' : 'sse live');
-    await expectEvents(run, reader, now, change, choice.cursor);
+    await expectEvents(run, reader, now, change, client);
     if (now.closed) return reader.expectEnd();
     position = change.to;
   }

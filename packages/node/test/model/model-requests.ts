@@ -339,14 +339,14 @@ function producerHeaders(
 
 const appendParts = fc.record({
   to: aTarget,
-  type: mostly('same', 'upper', 'other', 'none'),
+  type: mostly<AppendParts['type']>('same', 'upper', 'other', 'none'),
   content: bodies,
   closed: mostly('', 'true', 'True', 'no'),
   who: fc.option(aProducer, { freq: 2, nil: undefined }),
   seq: mostly(undefined, '1', '2', '10', 'b', ''),
 });
 
-function appendTo(model: ProtocolModel, path: string, parts: AppendParts): ModelRequest {
+export function appendTo(model: ProtocolModel, path: string, parts: AppendParts): ModelRequest {
   const { type, content, closed, who, seq } = parts;
   const stream = model.find(path);
   const same = stream?.contentType ?? 'application/json';
@@ -364,7 +364,13 @@ function appendTo(model: ProtocolModel, path: string, parts: AppendParts): Model
     ...bodyFor(stream?.json ?? true, content),
   };
 }
-type AppendParts = Omit<typeof appendParts extends fc.Arbitrary<infer T> ? T : never, 'to'>;
+export interface AppendParts {
+  readonly type: 'same' | 'upper' | 'other' | 'none';
+  readonly content: Bodies;
+  readonly closed: string;
+  readonly who: { readonly id: string; readonly move: string } | undefined;
+  readonly seq: string | undefined;
+}
 
 const appends: fc.Arbitrary<MakeRequest> = appendParts.map(
   ({ to, ...parts }) =>
@@ -444,9 +450,63 @@ export const aRequest: fc.Arbitrary<MakeRequest> = fc.oneof(
   { weight: 1, arbitrary: plain('OPTIONS') },
 );
 
+export interface SlideChoice {
+  readonly path: string;
+  readonly parts: AppendParts;
+  readonly method: ModelRequest['method'];
+  /** Seconds from the request to the look at what is left. */
+  readonly rest: number;
+}
+
+export const SLIDE_TTL_SECONDS = 4;
+
+/** One request just before a sliding window ends, and a look whether it moved the window. */
+export const aSlideChoice: fc.Arbitrary<SlideChoice> = fc.record({
+  path: fc.constantFrom(...PATHS),
+  parts: appendParts.map(({ to: _to, ...parts }) => parts),
+  method: fc.constantFrom('HEAD', 'GET', 'POST', 'PUT', 'OPTIONS'),
+  rest: fc.constantFrom(1, SLIDE_TTL_SECONDS - 1, SLIDE_TTL_SECONDS),
+});
+
+export function slideRequest(model: ProtocolModel, choice: SlideChoice): ModelRequest {
+  const { path, method, parts } = choice;
+  if (method === 'POST') return appendTo(model, path, parts);
+  const stream = model.find(path);
+  const again = method === 'PUT' && stream !== undefined;
+  return { method, path, headers: again ? requestOf(stream) : {} };
+}
+
+/** A few appends of one producer, the last of them not always the next. */
+export const aSession: fc.Arbitrary<{ path: MakePath; steps: readonly AppendParts[] }> = fc.record({
+  path: aTarget.map(
+    (to): MakePath =>
+      (model) =>
+        pathIn(model, to),
+  ),
+  steps: fc
+    .tuple(
+      fc.array(sessionStep(fc.constant('next')), { minLength: 1, maxLength: 3 }),
+      fc.array(sessionStep(fc.constantFrom('again', 'older', 'gap', 'epoch', 'late', 'zombie')), {
+        maxLength: 3,
+      }),
+    )
+    .map(([first, then]) => [...first, ...then]),
+});
+type MakePath = (model: ProtocolModel) => string;
+
+function sessionStep(move: fc.Arbitrary<string>): fc.Arbitrary<AppendParts> {
+  return fc.tuple(appendParts, move).map(([{ to: _to, ...parts }, chosen]) => ({
+    ...parts,
+    type: 'same',
+    seq: undefined,
+    who: { id: 'p', move: chosen },
+  }));
+}
+
 export interface LiveChoice {
   readonly pathIn: (model: ProtocolModel) => string;
   readonly place: ChosenPlace;
+  /** `current`: the interval of now. */
   readonly cursor: string | undefined;
   /** What happens while the reader waits; `path` is the reader's. */
   readonly meanwhile: readonly MakeMeanwhile[];
@@ -480,7 +540,17 @@ export const aLiveChoice: fc.Arbitrary<LiveChoice> = fc.record({
     { weight: 3, arbitrary: aPlace.map((place) => ({ ...place, message: 99, wild: undefined })) },
     { weight: 1, arbitrary: aPlace },
   ),
-  cursor: fc.constantFrom(undefined, undefined, '0', '1', '99999999', '999999999999999999999', 'x'),
+  cursor: fc.constantFrom(
+    undefined,
+    undefined,
+    'current',
+    'current',
+    '0',
+    '1',
+    '99999999',
+    '999999999999999999999',
+    'x',
+  ),
   meanwhile: fc.array(meanwhile, { maxLength: 3 }),
 });
 

@@ -7,7 +7,17 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { longPoll, serverSentEvents } from './live-run.ts';
-import { aLiveChoice, aRequest, aWrite, type MakeRequest } from './model-requests.ts';
+import {
+  aLiveChoice,
+  appendTo,
+  aRequest,
+  aSession,
+  aSlideChoice,
+  aWrite,
+  SLIDE_TTL_SECONDS,
+  slideRequest,
+  type MakeRequest,
+} from './model-requests.ts';
 import type { ProtocolModel } from './protocol-model.ts';
 import { ProtocolRun, reached, showRequest, type RunSettings } from './protocol-run.ts';
 
@@ -48,6 +58,31 @@ const bursts = fc.array(aRequest, { minLength: 2, maxLength: 3 }).map((makes) =>
     const made = makes.map((make) => make(real.model));
     tell(made.map(showRequest).join(' | '));
     return real.burst(made);
+  }),
+);
+
+const sessions = aSession.map(({ path: pathIn, steps }) =>
+  step('producer', async (real, tell) => {
+    const path = pathIn(real.model);
+    for (const parts of steps) {
+      const request = appendTo(real.model, path, parts);
+      tell(showRequest(request));
+      await real.ask(request);
+    }
+  }),
+);
+
+const slides = aSlideChoice.map((choice) =>
+  step(`slide ${choice.path}`, async (real, tell) => {
+    const { path, rest } = choice;
+    const headers = { 'stream-ttl': String(SLIDE_TTL_SECONDS) };
+    await real.ask({ method: 'PUT', path, headers });
+    await real.seconds(SLIDE_TTL_SECONDS - 1);
+    const request = slideRequest(real.model, choice);
+    tell(`${showRequest(request)}, then ${rest} s`);
+    await real.ask(request);
+    await real.seconds(rest);
+    await real.ask({ method: 'HEAD', path, headers: {} });
   }),
 );
 
@@ -103,6 +138,9 @@ const commands = fc.commands(
     ...Array.from({ length: 24 }, () => requests),
     bursts,
     bursts,
+    sessions,
+    sessions,
+    slides,
     polls,
     polls,
     polls,
