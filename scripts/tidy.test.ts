@@ -67,6 +67,18 @@ const PLANTED: [rule: string, file: string, text: string, message: RegExp][] = [
     "  CLOSED: 'x', // reserved: kv",
     /used and marked reserved/,
   ],
+  [
+    'a cut point in no list',
+    'packages/core/src/index.ts',
+    "await cut('log.torn');",
+    /log\.torn is in no list/,
+  ],
+  [
+    'a cut point nobody passes',
+    'packages/core/src/index.ts',
+    "const LOG_CUT_POINTS = [\n  'log.torn',\n];",
+    /log\.torn is passed nowhere/,
+  ],
   ['a missing header', 'packages/streams/src/headers.ts', '', /Stream-TTL belongs in one/],
   ['a second spelling', 'packages/node/src/index.ts', "'stream-ttl'", /Stream-TTL belongs in one/],
   ['a dead link', 'README.md', '[x](docs/three.md)', /leads nowhere/],

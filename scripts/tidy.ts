@@ -5,7 +5,7 @@
  */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { errorCodes, limits, protocolHeaders } from './tidy/catalogue-rules.ts';
+import { cutPoints, errorCodes, limits, protocolHeaders } from './tidy/catalogue-rules.ts';
 import { completeLockfile, links, machineTraces, shellBlocks } from './tidy/document-rules.ts';
 import { declaredNames, fileLengths, fileNames, lengthReport } from './tidy/file-rules.ts';
 import { readRepository, type Finding, type Repository, type Rule } from './tidy/repository.ts';
@@ -30,6 +30,7 @@ const RULES: readonly Rule[] = [
   skippedTests,
   limits,
   errorCodes,
+  cutPoints,
   protocolHeaders,
   links,
   shellBlocks,

@@ -61,6 +61,29 @@ export function errorCodes(repository: Repository): Finding[] {
   });
 }
 
+/** Each point that is passed stands in the list of its package, and each of the list is passed. */
+export function cutPoints(repository: Repository): Finding[] {
+  const passed = new Map<string, Finding>();
+  const listed = new Map<string, Finding>();
+  for (const [file, text] of sources(repository)) {
+    const folder = file.split('/').slice(0, 2).join('/');
+    const code = withoutComments(text);
+    for (const match of code.matchAll(/\bcut\('([\w.]+)'\)/g)) {
+      const message = `the cut point ${match[1]} is in no list of its package`;
+      passed.set(`${folder} ${match[1]}`, { path: file, line: lineAt(code, match.index), message });
+    }
+    const list = /_CUT_POINTS = \[[^\]]*\]/.exec(code);
+    for (const match of (list?.[0] ?? '').matchAll(/'([\w.]+)'/g)) {
+      const line = lineAt(code, (list?.index ?? 0) + match.index);
+      const message = `the cut point ${match[1]} is passed nowhere`;
+      listed.set(`${folder} ${match[1]}`, { path: file, line, message });
+    }
+  }
+  const lacking = (from: Map<string, Finding>, other: Map<string, Finding>): Finding[] =>
+    [...from].filter(([name]) => !other.has(name)).map(([, finding]) => finding);
+  return [...lacking(passed, listed), ...lacking(listed, passed)];
+}
+
 /** Each header is spelled once, in a constant, so that no typo makes a second one. */
 export function protocolHeaders(repository: Repository): Finding[] {
   const spelledIn = new Map<string, { path: string; line: number }[]>();

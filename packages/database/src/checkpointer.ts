@@ -175,6 +175,7 @@ export class Checkpointer {
     }
     await cut('database.manifestCommitted');
     this.#adopt(collected, files);
+    await cut('database.adopted');
     this.#pending = undefined;
     this.#state.floor.raise(collected.lsn);
     for (const fileId of dropped) await this.#drop(fileId);

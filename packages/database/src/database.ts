@@ -11,6 +11,7 @@
 import {
   assert,
   type Clock,
+  cut,
   HoldfastError,
   isHoldfastError,
   LIMITS,
@@ -230,6 +231,7 @@ export class Database implements EngineHost, AsyncDisposable {
     try {
       await this.#parts.log.sync();
       await maintenance.checkpointer.run({ all: true, clean: true });
+      await cut('database.lastCheckpoint');
       await this.#parts.log.truncateBefore();
     } catch (error) {
       if (!isSpaceError(error)) throw error;

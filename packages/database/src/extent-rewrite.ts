@@ -11,7 +11,7 @@
  *    be read stays as it is, is named, and is not tried again: damage costs its own bytes, not
  *    the checkpoint.
  */
-import { assert, LIMITS, type Logger, type ShardId } from '@holdfast/core';
+import { assert, cut, LIMITS, type Logger, type ShardId } from '@holdfast/core';
 import {
   decodeExtentRef,
   EXTENT_REF_BYTES,
@@ -101,6 +101,7 @@ export async function rewriteExtents(
   let info: ExtentFileInfo;
   try {
     info = await state.extents.writeFile(writer);
+    await cut('database.extentsRewritten');
   } catch (error) {
     state.extents.abandon(writer.fileId);
     if (isSpaceError(error)) return undefined;

@@ -1,3 +1,4 @@
+export { DATABASE_CUT_POINTS, type DatabaseCutPoint } from './cut-points.ts';
 export { Database, type DatabaseState, type DatabaseStats } from './database.ts';
 export * from './engine.ts';
 export { type DatabaseComponents, type DatabaseSettings, openDatabase } from './open-database.ts';

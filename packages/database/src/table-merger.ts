@@ -118,6 +118,7 @@ export class TableMerger {
       await this.#remove(fileId); // what it took may be what is missing
       return this.#postponed(error);
     }
+    await cut('database.merged');
     await this.#swap(shard, plan, table);
     return 'merged';
   }

@@ -2,7 +2,7 @@
  * Operations into applied state. A deterministic function of operation and state: replay and
  * live commits go through here alike, and applying one twice changes nothing.
  */
-import { assert, HoldfastError } from '@holdfast/core';
+import { assert, cut, HoldfastError } from '@holdfast/core';
 import type { Usage } from './planning.ts';
 import type { ShardChanges } from './shard-changes.ts';
 import type { StreamDirectory } from './stream-directory.ts';
@@ -46,10 +46,12 @@ export function applyOperation(state: Applying, operation: StreamOperation): voi
       break;
     case STREAM_RECORDS.setForks:
       stream.applied.forks = operation.forks;
+      void cut('streams.forkCountApplied');
       break;
     case STREAM_RECORDS.softDelete:
       stream.applied.state = 'softDeleted';
       state.ended(stream);
+      void cut('streams.softDeleteApplied');
       break;
     case STREAM_RECORDS.remove:
       stream.applied.state = 'removed';
@@ -58,6 +60,7 @@ export function applyOperation(state: Applying, operation: StreamOperation): voi
       stream.forgetBytes();
       changes.graves.set(stream.id, stream);
       state.ended(stream);
+      void cut('streams.removeApplied');
       break;
   }
   stream.changed();

@@ -3,7 +3,7 @@
  * blocked, an expired stream is removed and replaced in one commit, and a fork takes its
  * reference on the source in the same commit that creates it.
  */
-import { HoldfastError, LIMITS } from '@holdfast/core';
+import { cut, HoldfastError, LIMITS } from '@holdfast/core';
 import { isJsonContentType, sameContentType } from './content-type.ts';
 import { planDelete, planForks } from './delete-plan.ts';
 import { isExpired } from './expiry.ts';
@@ -188,6 +188,7 @@ function commitCreate(
   view.tail = tailOf(operation);
   if (source !== undefined) planForks(plan, source, plan.view(source).forks + 1);
   plan.submit(() => resolve({ created: true, info: stream.info }), reject);
+  if (source !== undefined) void cut('streams.forkSubmitted');
 }
 
 function operationOf(

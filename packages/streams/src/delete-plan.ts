@@ -3,12 +3,13 @@
  * and with it every soft-deleted ancestor that nobody else reads. All of it is one commit, so
  * that a reference count is never wrong, whenever the power goes.
  */
-import { assert } from '@holdfast/core';
+import { assert, cut } from '@holdfast/core';
 import type { CommitPlan, Planning } from './planning.ts';
 import { STREAM_RECORDS } from './stream-operations.ts';
 import type { Stream } from './stream.ts';
 
 export function planDelete(planning: Planning, plan: CommitPlan, stream: Stream): void {
+  void cut('streams.deleting');
   const view = plan.view(stream);
   if (view.forks > 0) {
     view.state = 'softDeleted';
@@ -34,7 +35,10 @@ function releaseSource(planning: Planning, plan: CommitPlan, fork: Stream): Stre
   const view = plan.view(source);
   assert(view.forks > 0, `fork count below its forks stream=${source.id}`);
   view.forks--;
-  if (view.forks === 0 && view.state === 'softDeleted') return source;
+  if (view.forks === 0 && view.state === 'softDeleted') {
+    void cut('streams.cascadePlanned');
+    return source;
+  }
   planForks(plan, source, view.forks);
   return undefined;
 }

@@ -11,7 +11,7 @@
  *    that come and go faster than one a round would fill the node.
  * 3. A stream with an expiry is in the heap or among the due until it is gone.
  */
-import { type Clock, LIMITS, type Logger, type Timer } from '@holdfast/core';
+import { type Clock, cut, LIMITS, type Logger, type Timer } from '@holdfast/core';
 import { DueHeap } from './due-heap.ts';
 import { dueAtMs, expires, isExpired } from './expiry.ts';
 import type { Stream } from './stream.ts';
@@ -85,6 +85,7 @@ export class Reaper {
     while (allowed > 0 && this.#due.length > 0) {
       const stream = this.#due.pop() as Stream;
       if (!this.#isOver(stream, now)) continue;
+      void cut('streams.expiring');
       if (!this.#reaped.expire(stream)) {
         this.#due.push(stream);
         return;

@@ -7,7 +7,7 @@
  * 2. The row of a removed stream stays as a grave until its extents are freed in the same cut
  *    that deletes it, so that no crash loses track of their space.
  */
-import { LIMITS } from '@holdfast/core';
+import { cut, LIMITS } from '@holdfast/core';
 import type { CollectingShard } from '@holdfast/database';
 import type { ExtentCatalog } from './extent-catalog.ts';
 import { MessageIndexWriter } from './message-run.ts';
@@ -50,6 +50,7 @@ export function collectShard(
   }
   changes.dirty.clear();
   freeGraves(shard, changes, catalog);
+  void cut('streams.collected');
 }
 
 function saveCounter(
@@ -105,6 +106,7 @@ function freeGraves(shard: CollectingShard, changes: ShardChanges, catalog: Exte
     const extents = catalog.cached(grave);
     if (extents === undefined) continue;
     catalog.free(shard, grave, extents);
+    void cut('streams.graveFreed');
     shard.delete(streamRowKey(grave.id));
     changes.graves.delete(grave.id);
   }

@@ -1,5 +1,5 @@
 /** The streams of one shard from its rows. Extents stay where they are until they are read. */
-import { HoldfastError } from '@holdfast/core';
+import { cut, HoldfastError } from '@holdfast/core';
 import { prefixRange, type Shard } from '@holdfast/database';
 import type { Usage } from './planning.ts';
 import type { ShardChanges } from './shard-changes.ts';
@@ -51,4 +51,5 @@ export async function loadShard(
     stream.producers ??= new Map();
     stream.producers.set(producer, state);
   }
+  void cut('streams.shardLoaded');
 }

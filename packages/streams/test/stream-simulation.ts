@@ -8,8 +8,15 @@
  * never less than what was acknowledged; and every producer's retry must be a duplicate exactly
  * when its append is there.
  */
-import { isHoldfastError, SILENT, systemErrorCode } from '@holdfast/core';
-import { type Database, openDatabase } from '@holdfast/database';
+import {
+  isHoldfastError,
+  onCut,
+  SILENT,
+  sleep,
+  systemError,
+  systemErrorCode,
+} from '@holdfast/core';
+import { type Database, openDatabase, rebalanceDatabase } from '@holdfast/database';
 import {
   isSimDead,
   SeededRandom,
@@ -30,6 +37,16 @@ export interface StreamHistoryTotals {
   checkpoints: number;
 }
 
+/** What happens at a cut point: the process ends, the call fails, or others overtake it. */
+export type CutWay = 'kill' | 'power cut' | 'throw' | 'delay';
+
+export interface ArmedCut {
+  readonly point: string;
+  readonly way: CutWay;
+  /** The how-manieth time it is passed. */
+  readonly nth: number;
+}
+
 interface Node {
   readonly database: Database;
   readonly engine: StreamEngine;
@@ -38,6 +55,19 @@ interface Node {
 const PATHS = ['a', 'b', 'c/d', 'constructor', 'e'];
 /** And the seed. */
 const REPLAY = 'npm run simulate -- --only streams --histories 1 --seed';
+const SOURCE = 'deleted/source';
+const MORTAL = 'mortal';
+const TTL_SECONDS = 10;
+/** Longer than that, and than the grace after a start. */
+const EXPIRY_WAIT_MS = 30_000;
+const DELAY_MS = 20;
+const SETTINGS = {
+  dir: '/data',
+  checkpointLogBytes: 32 * 1024,
+  segmentTargetBytes: 40 * 1024,
+  preallocateBytes: 8 * 1024,
+  diskReserveBytes: 0,
+} as const;
 const GENERATIONS = 4;
 const STEPS = 16;
 const EXPECTED: ReadonlySet<string> = new Set(['STORAGE_UNAVAILABLE', 'NODE_FAILED']);
@@ -51,7 +81,33 @@ export async function runStreamHistories(range: HistoryRange): Promise<StreamHis
   return totals;
 }
 
+/**
+ * One history in which a cut point is armed, with expiry, rebalances and clean stops besides.
+ * Returns whether the point was reached; rejects when a promise is broken.
+ */
+export async function runArmedHistory(seed: number, armed: ArmedCut): Promise<boolean> {
+  const totals: StreamHistoryTotals = { histories: 0, crashes: 0, commits: 0, checkpoints: 0 };
+  const history = new History(seed, totals, armed);
+  const off = onCut((name) => history.passed(name));
+  try {
+    await history.run();
+  } catch (cause) {
+    const { point, way, nth } = armed;
+    throw new Error(`broken seed=${seed} point=${point} way=${way} nth=${nth}: ${String(cause)}`, {
+      cause,
+    });
+  } finally {
+    off();
+  }
+  return history.fired;
+}
+
 class History {
+  /** The armed point was reached. */
+  fired = false;
+  readonly #armed: ArmedCut | undefined;
+  #passed = 0;
+  #last = false;
   readonly #random: SeededRandom;
   readonly #totals: StreamHistoryTotals;
   readonly #model = new StreamModel();
@@ -59,7 +115,8 @@ class History {
   #clock: SimClock;
   #sent: Promise<void>[] = [];
 
-  constructor(seed: number, totals: StreamHistoryTotals) {
+  constructor(seed: number, totals: StreamHistoryTotals, armed?: ArmedCut) {
+    this.#armed = armed;
     this.#random = new SeededRandom(seed);
     this.#clock = new SimClock(this.#random);
     this.#totals = totals;
@@ -70,28 +127,48 @@ class History {
       const last = generation === GENERATIONS - 1;
       const nth = 1 + this.#random.integer(220);
       const performed = this.#random.integer(2) === 0;
-      const fault = last
-        ? undefined
-        : this.#fs.disk.faults.plan({ effect: 'halt', nth, performed });
+      this.#last = last;
+      const dies = !last && (this.#armed === undefined || generation === 0);
+      const fault = dies
+        ? this.#fs.disk.faults.plan({ effect: 'halt', nth, performed })
+        : undefined;
       await this.#clock.run(this.#live(last));
       fault?.remove();
       if (!last) this.#crash();
     }
   }
 
+  /** Hears of every cut point that is passed. */
+  passed(name: string): void | Promise<void> {
+    const { point, way, nth } = this.#armed ?? {};
+    if (name !== point || this.#last || this.fired || ++this.#passed !== nth) return;
+    this.fired = true;
+    if (way === 'throw') throw systemError('EIO', 'cut', name);
+    if (way === 'delay') return sleep(this.#clock, DELAY_MS);
+    this.#fs.disk.halt();
+  }
+
   #crash(): void {
     this.#totals.crashes++;
-    this.#fs = this.#random.integer(4) === 0 ? this.#fs.kill() : this.#fs.powerCut(this.#random);
+    const kill = this.#random.integer(4) === 0;
+    const { way } = this.fired ? (this.#armed ?? {}) : {};
+    const keeps = way === 'kill' || (way !== 'power cut' && kill);
+    this.#fs = keeps ? this.#fs.kill() : this.#fs.powerCut(this.#random);
     this.#clock = this.#clock.nextIncarnation();
   }
 
   async #live(toTheEnd: boolean): Promise<void> {
+    const armed = this.#armed !== undefined;
     try {
+      if (armed && this.#random.integer(3) === 0) await this.#rebalance();
       const node = await this.#open();
       await this.#recovered(node);
-      for (let i = 0; i < STEPS; i++) await this.#step(node);
+      for (let i = 0; i < STEPS; i++) {
+        await this.#step(node);
+        if (armed && this.#random.integer(6) === 0) await this.#expire(node);
+      }
       await this.#quiet();
-      if (toTheEnd || this.#random.integer(3) === 0) {
+      if (toTheEnd || this.#random.integer(armed ? 2 : 3) === 0) {
         node.engine.close();
         await node.database.close();
       }
@@ -111,22 +188,76 @@ class History {
   }
 
   async #open(): Promise<Node> {
-    const components = { clock: this.#clock, random: this.#random, logger: SILENT };
-    const settings = this.#random.integer(2) === 0 ? { tailCacheBytesPerStream: 0 } : {};
-    const engine = createStreamEngine(components, settings);
-    const database = await openDatabase(
-      { ...components, fileSystem: this.#fs },
-      {
-        dir: '/data',
-        shardCount: 2,
-        checkpointLogBytes: 32 * 1024,
-        segmentTargetBytes: 40 * 1024,
-        preallocateBytes: 8 * 1024,
-        diskReserveBytes: 0,
-      },
-      [engine],
-    );
+    const engine = this.#engine();
+    const shards = this.#armed === undefined ? { shardCount: 2 } : {};
+    const database = await openDatabase(this.#components, { ...SETTINGS, ...shards }, [engine]);
     return { database, engine };
+  }
+
+  get #components() {
+    return { clock: this.#clock, random: this.#random, logger: SILENT, fileSystem: this.#fs };
+  }
+
+  #engine(): StreamEngine {
+    const settings = this.#random.integer(2) === 0 ? { tailCacheBytesPerStream: 0 } : {};
+    return createStreamEngine(this.#components, settings);
+  }
+
+  async #rebalance(): Promise<void> {
+    if ((await this.#fs.stat(`${SETTINGS.dir}/layout.json`)) === undefined) return;
+    const shardCount = this.#pick([1, 2, 4]);
+    const engine = this.#engine();
+    await rebalanceDatabase(this.#components, { ...SETTINGS, shardCount }, [engine]);
+    engine.close();
+  }
+
+  /** The last fork of a deleted stream expires: both go, in one commit of the reaper. */
+  async #expire({ engine, database }: Node): Promise<void> {
+    await this.#quiet();
+    const { durable } = this.#model;
+    const source = this.#model.find(durable, SOURCE);
+    if (source === undefined) await this.#make(engine, SOURCE, undefined);
+    if (source?.state !== 'softDeleted' && this.#model.find(durable, MORTAL) === undefined) {
+      await this.#make(engine, MORTAL, SOURCE);
+    }
+    const kept = this.#model.find(this.#model.durable, SOURCE);
+    if (kept?.state === 'active') {
+      this.#track(this.#model.delete(SOURCE), engine.delete(SOURCE));
+      await this.#quiet();
+    }
+    this.#model.nowMs += EXPIRY_WAIT_MS;
+    const commits = this.#model.reap();
+    await sleep(this.#clock, EXPIRY_WAIT_MS);
+    if (database.state !== 'open') throw systemError('EIO', 'reap', MORTAL);
+    if (engine.list({ limit: 100 }).some(({ path }) => path === MORTAL)) {
+      throw new Error('what has expired was not reaped');
+    }
+    this.#model.settle(commits);
+    this.#totals.commits += commits;
+  }
+
+  async #make(engine: StreamEngine, path: string, source: string | undefined): Promise<void> {
+    const initial = source === undefined ? ['kept for its fork'] : [];
+    const fork = source === undefined ? undefined : { source, at: undefined, subOffset: 0 };
+    const ttlSeconds = source === undefined ? undefined : TTL_SECONDS;
+    const expected = this.#model.create({
+      path,
+      json: false,
+      closed: false,
+      ttlSeconds,
+      initial,
+      fork,
+    });
+    const sent = engine.create({
+      path,
+      contentType: typeOf(false),
+      closed: false,
+      ...(initial.length === 0 ? {} : { initial: () => messagesOf(initial) }),
+      ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
+      ...(source === undefined ? {} : { fork: { source, subOffset: 0 } }),
+    });
+    this.#track(expected, sent);
+    await this.#quiet();
   }
 
   /** Finds out how many of the commits in flight there are, by the whole state. */
