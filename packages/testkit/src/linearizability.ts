@@ -27,7 +27,8 @@ export interface SequentialModel<State, Input, Output> {
   readonly initial: State;
   /**
    * The states the operation may leave. None: it cannot have had this output here. More than one
-   * when the output does not say which (no output: always with the one in which it never happened).
+   * when the output does not say which (no output: always with the one in which it never happened);
+   * the likeliest first.
    */
   step(state: State, operation: Operation<Input, Output>): readonly State[];
   /** With this output it changes nothing, whatever the state. */
@@ -143,7 +144,7 @@ class Search<State, Input, Output> {
     }
     const choices: Choice<State>[] = [];
     for (const index of candidates) {
-      for (const next of this.#model.step(state, this.#operation(index))) {
+      for (const next of [...this.#model.step(state, this.#operation(index))].reverse()) {
         choices.push({ index, state: next });
       }
     }

@@ -118,8 +118,24 @@ export function messagesOf(text: string): string[] {
   return text.match(/[^;,]*[;,]/g) ?? [];
 }
 
-export function streamRegister(): SequentialModel<StreamState, StreamInput, StreamOutput> {
+/** What is known from elsewhere, so that a search does not try what cannot be. */
+export interface Hints {
+  /** Everything a stream holds at the end that was never deleted: it was always a beginning of it. */
+  readonly final?: string;
+  /** Messages that somebody read. */
+  readonly seen: ReadonlySet<string>;
+}
+
+export function streamRegister(
+  hints: Hints = { seen: new Set() },
+): SequentialModel<StreamState, StreamInput, StreamOutput> {
   const empty = new Content({ last: 0 });
+  const possible = ({ content }: StreamState): boolean =>
+    hints.final === undefined || hints.final.startsWith(content.text);
+  const likeliest = (operation: Operation<StreamInput, StreamOutput>): boolean =>
+    operation.input.kind !== 'append' ||
+    operation.input.messages.length === 0 ||
+    hints.seen.has(operation.input.messages[0] as string);
   const initial: StreamState = {
     life: 'absent',
     content: empty,
@@ -130,7 +146,8 @@ export function streamRegister(): SequentialModel<StreamState, StreamInput, Stre
   return {
     initial,
     step(state, operation) {
-      const results = stepAlive(state, operation as StreamOperation, absent);
+      const alive = stepAlive(state, operation as StreamOperation, absent).filter(possible);
+      const results = likeliest(operation) ? alive : [...alive].reverse();
       const { ttlMs, touchedMs } = state;
       if (state.life !== 'live' || ttlMs === undefined || touchedMs === undefined) return results;
       if ((operation as StreamOperation).returnedMs < touchedMs + ttlMs) return results;

@@ -161,7 +161,7 @@ export class World {
       throw new Error('an orderly close and start changed what is there');
     }
     if (this.#server.complaints.length > 0) throw new Error(this.#server.complaints.join('; '));
-    judge(this.history);
+    judge(this.history, new Map(STEADY.map(({ path }) => [path, after.get(path) ?? ''])));
     this.#judgeSteady(after);
     this.#judgeTails(after);
   }
@@ -296,10 +296,22 @@ async function readWhole(client: WorldClient, path: string): Promise<string> {
   throw new Error(`no end of ${path} although nothing fails any more`);
 }
 
-/** Throws when there is no order of these operations that explains what was answered. */
-export function judge(history: readonly StreamOperation[]): void {
+/**
+ * Throws when there is no order of these operations that explains what was answered.
+ * @param finals what streams hold at the end that were never deleted
+ */
+export function judge(
+  history: readonly StreamOperation[],
+  finals: ReadonlyMap<string, string> = new Map(),
+): void {
   for (const [path, operations] of partition(history, (one) => (one as StreamOperation).path)) {
-    const { linearizable, stuck } = checkLinearizable(streamRegister(), operations);
+    const texts = operations.map(({ output }) => output?.read?.text ?? '');
+    const final = finals.get(path);
+    const hints = {
+      seen: new Set(texts.flatMap(messagesOf)),
+      ...(final === undefined ? {} : { final }),
+    };
+    const { linearizable, stuck } = checkLinearizable(streamRegister(hints), operations);
     if (linearizable) continue;
     const state = stuck?.state as StreamState;
     const next = stuck?.next.map((operation) => JSON.stringify(operation)).join('\n  ');
