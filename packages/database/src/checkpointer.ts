@@ -29,6 +29,7 @@ import {
 import type { LogFloor } from '@holdfast/log';
 import {
   type BlockCache,
+  type DamageListener,
   type ExtentFile,
   type ExtentFileWriter,
   type Manifest,
@@ -48,6 +49,7 @@ export interface CheckpointerComponents {
   readonly codec: BlockCodec;
   readonly cache: BlockCache;
   readonly logger: Logger;
+  readonly onDamage: DamageListener;
 }
 
 export interface CheckpointerState {
@@ -62,6 +64,8 @@ export interface CheckpointerState {
    * database failed: memory may then hold what no record says.
    */
   readonly appliedLsn: () => Lsn;
+  /** Nothing of the file at this path is needed any more. */
+  readonly onDropped: (path: string) => void;
 }
 
 /** A collected cut on its way to disk; kept until it is there. */
@@ -91,6 +95,8 @@ export interface CheckpointOptions {
   readonly all?: boolean;
   /** The database is closing in good order. */
   readonly clean?: boolean;
+  /** Copies extents that the cut moves; default: those of sparse files. Must not reject. */
+  readonly rewrite?: () => Promise<Rewrite | undefined>;
 }
 
 export class Checkpointer {
@@ -116,7 +122,7 @@ export class Checkpointer {
   async #run(options: CheckpointOptions): Promise<void> {
     if (this.#pending !== undefined) await this.#write(this.#pending, false);
     const rewrite = (await this.#hasRoomToCopy(options))
-      ? await rewriteExtents(this.#components, this.#state, this.#damaged)
+      ? await (options.rewrite?.() ?? rewriteExtents(this.#components, this.#state, this.#damaged))
       : undefined;
     if (rewrite === undefined && options.clean !== true && this.#nothingNew(options)) return;
     await cut('database.beforeCollect');
@@ -227,6 +233,8 @@ export class Checkpointer {
 
   /** No manifest names the file: what cannot be removed now goes at the next start. */
   async #drop(fileId: number): Promise<void> {
+    this.#damaged.delete(fileId);
+    this.#state.onDropped(this.#state.extents.pathOf(fileId));
     try {
       await this.#state.extents.drop(fileId);
     } catch (error) {

@@ -23,10 +23,13 @@ import {
 import type { Log, LogStats, RecoveryReport } from '@holdfast/log';
 import type { Checkpointer } from './checkpointer.ts';
 import { CommitPath, nodeFailed } from './commit-path.ts';
+import type { Damage, DamageList, IntegrityStats } from './damage-list.ts';
 import type { DatabaseShard } from './database-shard.ts';
 import type { CommitOptions, EngineHost, Operation, OperationSink, Shard } from './engine.ts';
 import type { EngineRegistry } from './engine-registry.ts';
+import type { Rewrite } from './extent-rewrite.ts';
 import type { ManifestKeeper } from './manifest-keeper.ts';
+import type { Scrubber, ScrubReport } from './scrubber.ts';
 import { placeInShard } from './shard-placement.ts';
 import { isSpaceError } from './storage-errors.ts';
 import type { StateProblem } from './state-verify.ts';
@@ -43,6 +46,7 @@ export interface DatabaseStats {
   readonly extentFiles: number;
   readonly logBytes: number;
   readonly log: LogStats;
+  readonly integrity: IntegrityStats;
 }
 
 /** Everything a database is made of; ownership passes to it. */
@@ -57,6 +61,7 @@ export interface DatabaseParts {
   readonly cleanStart: boolean;
   readonly checkpointLogBytes: number;
   readonly verifyState: () => Promise<StateProblem[]>;
+  readonly damages: DamageList;
   /** Gives up a merge under way. */
   readonly stopMerging: () => Promise<void>;
   /** Closes files and gives the directory back. */
@@ -67,6 +72,7 @@ export interface DatabaseParts {
 export interface Maintenance {
   readonly checkpointer: Checkpointer;
   readonly merger: TableMerger;
+  readonly scrubber: Scrubber;
 }
 
 export class Database implements EngineHost, AsyncDisposable {
@@ -184,6 +190,26 @@ export class Database implements EngineHost, AsyncDisposable {
     return [...log.problems, ...(await this.#parts.verifyState())];
   }
 
+  /** One pass of the scrub over everything, now: mends what can be mended. */
+  async scrub(): Promise<ScrubReport> {
+    this.#assertUsable();
+    const maintenance = this.#maintenance;
+    assert(maintenance !== undefined, 'scrub before the database was opened');
+    return maintenance.scrubber.scrub();
+  }
+
+  /** What was found damaged since the start, and what became of it; the newest last. */
+  damages(): Damage[] {
+    return this.#parts.damages.all();
+  }
+
+  /** A checkpoint that also moves the extents which `rewrite` copied. */
+  async checkpointWith(rewrite?: () => Promise<Rewrite | undefined>): Promise<void> {
+    while (this.#round !== undefined) await this.#round.catch(() => undefined);
+    this.#assertUsable();
+    await this.#maintain(rewrite);
+  }
+
   stats(): DatabaseStats {
     const manifest = this.#parts.manifest.current;
     return {
@@ -198,6 +224,7 @@ export class Database implements EngineHost, AsyncDisposable {
       extentFiles: manifest.extentFiles.length,
       logBytes: this.#parts.log.totalBytes(),
       log: this.#parts.log.stats(),
+      integrity: this.#parts.damages.stats(),
     };
   }
 
@@ -213,12 +240,14 @@ export class Database implements EngineHost, AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#retry?.cancel();
+    await this.#maintenance?.scrubber.close();
     await this.#round?.catch(() => undefined);
     await this.#parts.stopMerging();
     await this.#merging?.catch(() => undefined);
     try {
       if (this.#failure === undefined && this.#maintenance !== undefined) {
         await this.#lastCheckpoint(this.#maintenance);
+        await this.#maintenance.scrubber.finish();
       }
       await this.#parts.log.close();
     } finally {
@@ -274,20 +303,20 @@ export class Database implements EngineHost, AsyncDisposable {
     });
   }
 
-  #maintain(): Promise<void> {
-    this.#round ??= this.#runRound().finally(() => {
+  #maintain(rewrite?: () => Promise<Rewrite | undefined>): Promise<void> {
+    this.#round ??= this.#runRound(rewrite).finally(() => {
       this.#round = undefined;
     });
     return this.#round;
   }
 
-  async #runRound(): Promise<void> {
+  async #runRound(rewrite?: () => Promise<Rewrite | undefined>): Promise<void> {
     const maintenance = this.#maintenance;
     assert(maintenance !== undefined, 'maintenance before the database was opened');
     try {
       await this.#nextTurn();
       const bytes = this.#parts.log.writtenBytes;
-      await maintenance.checkpointer.run();
+      await maintenance.checkpointer.run(rewrite === undefined ? {} : { rewrite });
       this.#bytesAtCut = bytes;
       this.#checkpoints++;
       await this.#parts.log.truncateBefore();
@@ -300,6 +329,7 @@ export class Database implements EngineHost, AsyncDisposable {
       }
       throw error;
     }
+    maintenance.scrubber.attend();
     this.#merge().catch(() => undefined); // #merge has told whom it concerns
   }
 
@@ -312,7 +342,9 @@ export class Database implements EngineHost, AsyncDisposable {
 
   async #runMerge(): Promise<HoldfastError | undefined> {
     try {
-      return await this.#maintenance?.merger.run();
+      const damage = await this.#maintenance?.merger.run();
+      this.#maintenance?.scrubber.attend();
+      return damage;
     } catch (error) {
       if (this.#closing === undefined) this.#path.fail(asFailure(error));
       throw error;

@@ -58,6 +58,33 @@ export interface Engine<Op extends Operation = Operation> {
   extentsMoved(shard: Shard, moves: readonly MovedExtent[]): void;
   /** The identity whose hash places this row's shard; `undefined` when its owner is gone. */
   identityOf(key: Buffer): string | undefined;
+  /** The extent that a row of this engine owns, if it owns one. Absent: it has no extents. */
+  extentOf?(key: Buffer, value: Buffer): ExtentRef | undefined;
+  /**
+   * Bytes of a damaged extent from what memory still holds or the log still says: one buffer for
+   * each hole, exactly as long, or `undefined` when any byte of them is lost.
+   *
+   * @param history what the log still has of the records up to the last checkpoint, in order; rejects
+   * where the log is damaged, and what came before counts.
+   */
+  restoreExtent?(
+    shard: Shard,
+    row: DamagedRow,
+    history: () => AsyncIterable<Operation>,
+  ): Promise<readonly Buffer[] | undefined>;
+}
+
+/** A row whose extent cannot be read everywhere. */
+export interface DamagedRow {
+  readonly key: Buffer;
+  readonly value: Buffer;
+  /** What is missing, in order; bytes from the start of the extent. */
+  readonly holes: readonly ByteHole[];
+}
+
+export interface ByteHole {
+  readonly from: number;
+  readonly to: number;
 }
 
 /** The extent whose row is `owner` rests at `to` now. */

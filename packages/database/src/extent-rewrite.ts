@@ -17,6 +17,7 @@ import {
   EXTENT_REF_BYTES,
   encodeExtentRef,
   type ExtentFileInfo,
+  type ExtentFileWriter,
   type ExtentRef,
 } from '@holdfast/tables';
 import type { DatabaseShard } from './database-shard.ts';
@@ -27,7 +28,7 @@ import type { ManifestKeeper } from './manifest-keeper.ts';
 import { placeInShard } from './shard-placement.ts';
 import { isSpaceError, isUnreadable } from './storage-errors.ts';
 
-interface Move {
+export interface Move {
   readonly shard: DatabaseShard;
   readonly owner: Buffer;
   readonly value: Buffer;
@@ -71,7 +72,9 @@ export async function rewriteExtents(
   state: State,
   damaged: Set<number>,
 ): Promise<Rewrite | undefined> {
-  const sound = state.manifest.current.extentFiles.filter((file) => !damaged.has(file.fileId));
+  const sound = state.manifest.current.extentFiles.filter(
+    ({ fileId }) => !damaged.has(fileId) && state.extents.file(fileId) !== undefined,
+  );
   const candidates = chooseFiles(sound);
   if (candidates.length === 0) return undefined;
   const writer = state.extents.newWriter();
@@ -89,8 +92,8 @@ export async function rewriteExtents(
         throw error;
       }
       damaged.add(fileId);
-      const { code, message } = error;
-      components.logger.error('database.fileDamaged', { code, message }); // I3
+      components.logger.warn('database.extentsNotRewritten', { fileId, code: error.code }); // I3
+      state.extents.suspect(error);
     }
   }
   if (replaces.size === 0) {
@@ -98,9 +101,9 @@ export async function rewriteExtents(
     return undefined;
   }
   const shard = (candidates[0]?.shard ?? 0) as ShardId;
-  let info: ExtentFileInfo;
+  let rewrite: Rewrite;
   try {
-    info = await state.extents.writeFile(writer);
+    rewrite = await writeRewrite(state.extents, writer, { shard, replaces, moves });
     await cut('database.extentsRewritten');
   } catch (error) {
     state.extents.abandon(writer.fileId);
@@ -111,7 +114,16 @@ export async function rewriteExtents(
     files: replaces.size,
     bytes: writer.payloadBytes,
   });
-  return { info, shard, replaces, moves, liveBytes: 0 };
+  return rewrite;
+}
+
+/** The new file is on disk; nothing points at it before `moveOwners`. */
+export async function writeRewrite(
+  extents: ExtentStore,
+  writer: ExtentFileWriter,
+  what: Pick<Rewrite, 'shard' | 'replaces' | 'moves'>,
+): Promise<Rewrite> {
+  return { info: await extents.writeFile(writer), ...what, liveBytes: 0 };
 }
 
 /** Within the collecting turn, after the engines collected. */
@@ -123,6 +135,7 @@ export function moveOwners(rewrite: Rewrite, state: State): void {
     if (current === undefined || !pointsAt(current, from)) continue; // I1
     shard.put(owner, Buffer.concat([encodeExtentRef(to), current.subarray(EXTENT_REF_BYTES)]));
     rewrite.liveBytes += to.length;
+    if (!rewrite.replaces.has(from.fileId)) state.extents.free(from);
     const moves = moved.get(shard);
     if (moves === undefined) moved.set(shard, [{ owner, to }]);
     else moves.push({ owner, to });

@@ -7,6 +7,8 @@
  * 2. Live bytes of a file only fall; they change on disk with the manifest that drops the rows.
  * 3. A file leaves only after a manifest without it is durable. A read under way keeps its handle;
  *    one that comes later with an old ref gets `FILE_MISSING`, and has been told by `extentsMoved`.
+ * 4. A file that is missing or damaged costs the reads that need what is lost, by a typed
+ *    error, and nothing else. `onDamage` hears of each.
  */
 import {
   type BlockCodec,
@@ -15,7 +17,10 @@ import {
   HoldfastError,
   LIMITS,
   type ShardId,
+  systemErrorCode,
 } from '@holdfast/core';
+import type { ByteHole } from './engine.ts';
+import { isUnreadable } from './storage-errors.ts';
 import {
   type BlockCache,
   ExtentFile,
@@ -32,6 +37,13 @@ interface Components {
   readonly fileSystem: FileSystem;
   readonly codec: BlockCodec;
   readonly cache: BlockCache;
+  readonly onDamage: (error: HoldfastError) => void;
+}
+
+/** An extent as far as it can be read: consecutive parts, a hole where there is none. */
+export interface ReadExtent {
+  readonly parts: readonly (Buffer | ByteHole)[];
+  readonly holes: readonly ByteHole[];
 }
 
 export class ExtentStore {
@@ -39,6 +51,8 @@ export class ExtentStore {
   readonly #dir: string;
   readonly #claimFileId: () => FileId;
   readonly #files = new Map<number, ExtentFile>();
+  /** Files that could not be opened, and why. I4. */
+  readonly #unreadable = new Map<number, HoldfastError>();
   readonly #writers = new Map<number, ExtentFileWriter>();
   /** The open writer of each shard in the current collect. */
   readonly #collecting = new Map<ShardId, ExtentFileWriter>();
@@ -50,14 +64,39 @@ export class ExtentStore {
     this.#claimFileId = claimFileId;
   }
 
-  /** Opens a file that the manifest names. */
-  async open(info: ExtentFileInfo): Promise<void> {
-    this.settle(await this.openFile(info));
+  /** Opens a file that the manifest names. One that cannot be opened costs its own bytes. I4. */
+  async open(info: ExtentFileInfo): Promise<HoldfastError | undefined> {
+    try {
+      const file = await ExtentFile.open(this.#components, this.#path(info.fileId), info);
+      this.settle(file);
+      if (file.damage !== undefined) this.#components.onDamage(file.damage);
+      return file.damage;
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      this.#unreadable.set(info.fileId, error);
+      this.#components.onDamage(error);
+      return error;
+    }
   }
 
-  /** The same for a file that no manifest names yet; `settle` or its `retire` follows. */
-  openFile(info: ExtentFileInfo): Promise<ExtentFile> {
-    return ExtentFile.open(this.#components, this.#path(info.fileId), info);
+  /** What stands under the name of an open file is read from now on. */
+  async reopen(info: ExtentFileInfo): Promise<void> {
+    const old = this.#files.get(info.fileId);
+    const file = await this.openFile(info);
+    if (this.#files.get(info.fileId) !== old) {
+      await file.retire(); // dropped meanwhile
+      return;
+    }
+    this.settle(file);
+    void old?.retire(); // with its last reader; it does not reject
+  }
+
+  /** A file that no manifest names yet, whole; `settle` or its `retire` follows. */
+  async openFile(info: ExtentFileInfo): Promise<ExtentFile> {
+    const file = await ExtentFile.open(this.#components, this.#path(info.fileId), info);
+    if (file.damage === undefined) return file;
+    await file.retire();
+    throw file.damage;
   }
 
   write(shard: ShardId, owner: Buffer, parts: readonly Uint8Array[]): ExtentRef {
@@ -88,22 +127,62 @@ export class ExtentStore {
     const writer = this.#writers.get(ref.fileId);
     if (writer !== undefined) return writer.read(ref, offset, length);
     const file = this.#files.get(ref.fileId);
-    if (file === undefined) {
-      throw new HoldfastError('FILE_MISSING', `extent file is not there fileId=${ref.fileId}`);
-    }
+    if (file === undefined) throw this.#notOpen(ref.fileId);
     const start = ref.position + offset;
     const cached = file.readCached(start, length);
     if (cached !== undefined) return cached;
     file.retain();
     try {
       return await file.read(start, length, into);
+    } catch (error) {
+      if (isUnreadable(error)) this.#components.onDamage(error);
+      throw error;
     } finally {
       file.release();
     }
   }
 
+  /** What of an extent can be read, block by block. Rejects only when the disk may answer later. */
+  async readPartly(ref: ExtentRef): Promise<ReadExtent> {
+    const parts: (Buffer | ByteHole)[] = [];
+    const holes: ByteHole[] = [];
+    const block = LIMITS.extentBlockBytes;
+    for (let from = 0; from < ref.length;) {
+      const end = Math.min(ref.length, from + block - ((ref.position + from) % block));
+      try {
+        parts.push(...(await this.read(ref, from, end - from)));
+      } catch (error) {
+        if (!isUnreadable(error)) throw error;
+        const last = holes.at(-1);
+        const hole = last?.to === from ? { from: last.from, to: end } : { from, to: end };
+        if (last?.to === from) {
+          holes.pop();
+          parts.pop();
+        }
+        holes.push(hole);
+        parts.push(hole);
+      }
+      from = end;
+    }
+    return { parts, holes };
+  }
+
   file(fileId: number): ExtentFile | undefined {
     return this.#files.get(fileId);
+  }
+
+  /** Why a file that the manifest names is not open. */
+  unreadable(fileId: number): HoldfastError | undefined {
+    return this.#unreadable.get(fileId);
+  }
+
+  pathOf(fileId: number): string {
+    return this.#path(fileId);
+  }
+
+  /** Somebody met damage in a file. */
+  suspect(error: HoldfastError): void {
+    this.#components.onDamage(error);
   }
 
   /** The writers and the freed bytes of the collect that just ended; the next one starts empty. */
@@ -122,6 +201,7 @@ export class ExtentStore {
   /** The manifest names this file now: reads go to disk. */
   settle(file: ExtentFile): void {
     this.#files.set(file.info.fileId, file);
+    this.#unreadable.delete(file.info.fileId);
     this.#writers.delete(file.info.fileId);
   }
 
@@ -133,16 +213,30 @@ export class ExtentStore {
   /** The manifest no longer names this file. */
   async drop(fileId: number): Promise<void> {
     const file = this.#files.get(fileId);
-    if (file === undefined) return;
+    const lost = this.#unreadable.delete(fileId);
+    if (file === undefined && !lost) return;
     this.#files.delete(fileId);
-    void file.retire(); // with its last reader; it does not reject
-    await this.#components.fileSystem.unlink(this.#path(fileId));
+    void file?.retire(); // with its last reader; it does not reject
+    try {
+      await this.#components.fileSystem.unlink(this.#path(fileId));
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
+    }
   }
 
   async close(): Promise<void> {
     for (const file of this.#files.values()) await file.retire();
     this.#files.clear();
     this.#writers.clear();
+  }
+
+  #notOpen(fileId: number): HoldfastError {
+    const { code, message, details } = this.#unreadable.get(fileId) ?? {
+      code: 'FILE_MISSING',
+      message: `extent file is not there fileId=${fileId}`,
+      details: { path: this.#path(fileId) },
+    };
+    return new HoldfastError(code, message, { details });
   }
 
   #path(fileId: number): string {

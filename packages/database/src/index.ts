@@ -1,8 +1,10 @@
 export { DATABASE_CUT_POINTS, type DatabaseCutPoint } from './cut-points.ts';
 export { Database, type DatabaseState, type DatabaseStats } from './database.ts';
+export type { Damage, DamageKind, DamageState, IntegrityStats } from './damage-list.ts';
 export * from './engine.ts';
 export { type DatabaseComponents, type DatabaseSettings, openDatabase } from './open-database.ts';
 export { rebalanceDatabase, type RebalanceReport } from './rebalance-database.ts';
+export type { ScrubReport } from './scrubber.ts';
 export type { StateProblem } from './state-verify.ts';
 export { type DatabaseVerifyReport, verifyDatabase } from './verify-database.ts';
 // What an engine needs of the rooms below, so that engines import the database alone.

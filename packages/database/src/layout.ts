@@ -5,16 +5,20 @@
  * Invariants
  * 1. Replaced only as a whole: temporary file, sync, rename, sync of the directory.
  * 2. A mismatch in any field is an error that says what to do; nothing is touched.
+ * 3. It rests twice. The mirror is written after the original and may be older than a
+ *    rebalance; but the id of a database never changes, and how many shards it has the manifest
+ *    says too. So what stands in for a damaged layout is the mirror's id with the manifest's count.
  */
+import { crc32c, type FileSystem, HoldfastError, isHoldfastError, LIMITS } from '@holdfast/core';
 import {
-  crc32c,
-  type FileSystem,
-  HoldfastError,
-  LIMITS,
-  readExactly,
-  writeFully,
-} from '@holdfast/core';
-import { storageError } from '@holdfast/tables';
+  mendCopies,
+  type MendedCopy,
+  type MendOptions,
+  mirrorOf,
+  problemsOfCopies,
+  readEitherCopy,
+  replaceWholeFile,
+} from '@holdfast/tables';
 import { HASH_POLICY } from './shard-placement.ts';
 
 export interface Layout {
@@ -30,16 +34,26 @@ const FILE = 'layout.json';
 const NEXT_FILE = 'layout.next.json';
 const MAX_FILE_BYTES = 4096;
 
-export async function readLayout(fileSystem: FileSystem, dir: string): Promise<Layout | undefined> {
+/** What stands in `layout.json`, or in its mirror when that is damaged. */
+export interface StoredLayout extends Layout {
+  readonly damage: HoldfastError | undefined;
+}
+
+/** `undefined` when there is neither a layout nor a mirror of one. */
+export async function readLayout(
+  fileSystem: FileSystem,
+  dir: string,
+): Promise<StoredLayout | undefined> {
   return readLayoutFile(fileSystem, `${dir}/${FILE}`);
 }
 
+/** Of a new database. The mirror follows with `mendLayout`. */
 export async function writeLayout(
   fileSystem: FileSystem,
   dir: string,
   layout: Layout,
 ): Promise<void> {
-  await replaceFile(fileSystem, dir, FILE, encodeLayout(layout));
+  await replaceWholeFile(fileSystem, dir, `${dir}/${FILE}`, encodeLayout(layout));
 }
 
 /** Announces the layout that becomes current with the next manifest. */
@@ -48,29 +62,69 @@ export async function announceLayout(
   dir: string,
   layout: Layout,
 ): Promise<void> {
-  await replaceFile(fileSystem, dir, NEXT_FILE, encodeLayout(layout));
+  await replaceWholeFile(fileSystem, dir, `${dir}/${NEXT_FILE}`, encodeLayout(layout));
+}
+
+/** What is wrong with either copy. Changes nothing. */
+export function checkLayout(
+  fileSystem: FileSystem,
+  dir: string,
+  layout: Layout,
+): Promise<HoldfastError[]> {
+  return problemsOfCopies(fileSystem, `${dir}/${FILE}`, encodeLayout(layout));
+}
+
+/** Writes each copy anew that does not hold `layout`; says what was wrong. */
+export function mendLayout(
+  fileSystem: FileSystem,
+  dir: string,
+  layout: Layout,
+  options: MendOptions,
+): Promise<MendedCopy[]> {
+  return mendCopies(fileSystem, dir, `${dir}/${FILE}`, encodeLayout(layout), options);
 }
 
 /**
- * Ends a rebalance that a crash may have cut in two: the announced layout is taken when the
- * manifest already has its shard count, and forgotten when it has not.
+ * The layout that goes with the manifest. Ends a rebalance that a crash may have cut in two: the
+ * announced layout is taken when the manifest already has its shard count, and forgotten
+ * when it has not. An announcement that is damaged says as much as that one was made. I3.
  */
 export async function settleLayout(
   fileSystem: FileSystem,
   dir: string,
-  layout: Layout,
+  stored: StoredLayout,
   manifestShardCount: number,
 ): Promise<Layout> {
-  const next = await readLayoutFile(fileSystem, `${dir}/${NEXT_FILE}`);
-  if (next === undefined) return layout;
-  if (next.shardCount === manifestShardCount) {
-    await fileSystem.rename(`${dir}/${NEXT_FILE}`, `${dir}/${FILE}`);
+  const { databaseId } = stored;
+  const asManifest: Layout = { databaseId, shardCount: manifestShardCount };
+  const layout = stored.damage === undefined ? stored : asManifest;
+  const next = `${dir}/${NEXT_FILE}`;
+  const announced = await announcedLayout(fileSystem, next);
+  if (announced === undefined) return layout;
+  if (announced === 'damaged') {
+    if (layout.shardCount !== manifestShardCount) await writeLayout(fileSystem, dir, asManifest);
+  } else if (announced.shardCount === manifestShardCount) {
+    const path = `${dir}/${FILE}`;
+    await fileSystem.rename(next, path);
     await fileSystem.syncDirectory(dir);
-    return next;
+    await replaceWholeFile(fileSystem, dir, mirrorOf(path), encodeLayout(announced));
+    return announced;
   }
-  await fileSystem.unlink(`${dir}/${NEXT_FILE}`);
+  await fileSystem.unlink(next);
   await fileSystem.syncDirectory(dir);
-  return layout;
+  return announced === 'damaged' ? asManifest : layout;
+}
+
+async function announcedLayout(
+  fileSystem: FileSystem,
+  path: string,
+): Promise<Layout | 'damaged' | undefined> {
+  try {
+    return await readLayoutFile(fileSystem, path);
+  } catch (error) {
+    if (isHoldfastError(error) && error.kind === 'corrupt') return 'damaged';
+    throw error;
+  }
 }
 
 export function assertShardCount(count: number): void {
@@ -102,18 +156,16 @@ function checkOf(fields: Record<string, string | number>): string {
   return crc32c(Buffer.from(JSON.stringify(fields))).toString(16);
 }
 
-async function readLayoutFile(fileSystem: FileSystem, path: string): Promise<Layout | undefined> {
-  const stat = await fileSystem.stat(path);
-  if (stat === undefined) return undefined;
-  if (stat.size > MAX_FILE_BYTES) throw damaged(path, 'too large');
-  const file = await fileSystem.open(path, 'read');
-  try {
-    const bytes = await readExactly(file, 0, stat.size);
-    if (bytes === undefined) throw damaged(path, 'shorter than its size');
-    return decodeLayout(path, bytes);
-  } finally {
-    await file.close();
-  }
+async function readLayoutFile(
+  fileSystem: FileSystem,
+  path: string,
+): Promise<StoredLayout | undefined> {
+  const there = [path, mirrorOf(path)].map((copy) => fileSystem.stat(copy));
+  if ((await Promise.all(there)).every((stat) => stat === undefined)) return undefined;
+  const { value, damage } = await readEitherCopy(fileSystem, path, MAX_FILE_BYTES, (bytes, copy) =>
+    decodeLayout(copy, bytes),
+  );
+  return { ...value, damage };
 }
 
 function decodeLayout(path: string, bytes: Buffer): Layout {
@@ -151,34 +203,10 @@ function decodeLayout(path: string, bytes: Buffer): Layout {
   return layout;
 }
 
-async function replaceFile(
-  fileSystem: FileSystem,
-  dir: string,
-  name: string,
-  bytes: Buffer,
-): Promise<void> {
-  const path = `${dir}/${name}`;
-  const temporary = `${path}.tmp`;
-  try {
-    if ((await fileSystem.stat(temporary)) !== undefined) await fileSystem.unlink(temporary);
-    const file = await fileSystem.open(temporary, 'create');
-    try {
-      await writeFully(file, bytes, 0);
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
-    await fileSystem.rename(temporary, path);
-    await fileSystem.syncDirectory(dir);
-  } catch (error) {
-    throw storageError(error, 'replacing', path);
-  }
-}
-
 function damaged(path: string, what: string, cause?: unknown): HoldfastError {
   return new HoldfastError(
     'CHECKSUM_MISMATCH',
     `layout is damaged, restore it from a copy of the directory path=${path} reason=${what}`,
-    { cause },
+    { cause, details: { path } },
   );
 }

@@ -2,8 +2,8 @@
  * The one place that changes the manifest. Edits run one after the other; each is a
  * function of the manifest before it.
  */
-import type { Clock, FileId } from '@holdfast/core';
-import type { Manifest, ManifestStore } from '@holdfast/tables';
+import type { Clock, FileId, HoldfastError } from '@holdfast/core';
+import type { Manifest, ManifestStore, MendedCopy } from '@holdfast/tables';
 
 export class ManifestKeeper {
   readonly #store: ManifestStore;
@@ -30,7 +30,7 @@ export class ManifestKeeper {
 
   /** Resolves once the changed manifest is durable. A rejection leaves the old one current. */
   edit(change: (current: Manifest) => Manifest): Promise<Manifest> {
-    const edited = this.#last.then(async () => {
+    return this.#between(async () => {
       const next: Manifest = {
         ...change(this.#current),
         generation: this.#current.generation + 1,
@@ -41,7 +41,21 @@ export class ManifestKeeper {
       this.#current = next;
       return next;
     });
-    this.#last = edited.catch(() => undefined);
-    return edited;
+  }
+
+  /** What is wrong with the manifest on disk. Changes nothing. */
+  check(): Promise<HoldfastError[]> {
+    return this.#between(() => this.#store.check());
+  }
+
+  /** Writes each copy of the manifest anew that is not what was committed; says what was wrong. */
+  mend(beforeReplace: (path: string) => Promise<void>): Promise<MendedCopy[]> {
+    return this.#between(() => this.#store.mend(beforeReplace));
+  }
+
+  #between<Result>(work: () => Promise<Result>): Promise<Result> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => undefined);
+    return done;
   }
 }

@@ -8,6 +8,8 @@
  *    a first manifest is a damaged database, not a new one.
  * 3. Files that no manifest names are leftovers of an unfinished checkpoint or merge; they are
  *    removed only after everything the manifest names was opened.
+ * 4. Damage of one copy of what rests twice, or of stream bytes, does not stop an open: it is
+ *    noted, and mended or named once the database runs.
  */
 import {
   BlockCodec,
@@ -30,20 +32,35 @@ import {
   InlineCompactor,
   type Manifest,
   ManifestStore,
+  type MendedCopy,
+  mirrorOf,
+  originalOf,
   parseExtentFileName,
   parseTableFileName,
   Table,
   tableFileName,
+  TEMPORARY_SUFFIX,
 } from '@holdfast/tables';
 import { Checkpointer } from './checkpointer.ts';
+import { damageOf, DamageList, pathIn } from './damage-list.ts';
 import { Database } from './database.ts';
 import { DatabaseShard } from './database-shard.ts';
 import type { Engine } from './engine.ts';
 import { EngineRegistry } from './engine-registry.ts';
 import { ExtentStore } from './extent-store.ts';
-import { assertShardCount, type Layout, readLayout, settleLayout, writeLayout } from './layout.ts';
+import {
+  assertShardCount,
+  type Layout,
+  mendLayout,
+  readLayout,
+  settleLayout,
+  writeLayout,
+} from './layout.ts';
 import { ManifestKeeper } from './manifest-keeper.ts';
-import { verifyState } from './state-verify.ts';
+import { Quarantine } from './quarantine.ts';
+import { Scrubber, type ScrubberParts } from './scrubber.ts';
+import { verifyMetadata, verifyState } from './state-verify.ts';
+import { Suspects } from './suspects.ts';
 import { TableMerger } from './table-merger.ts';
 
 export interface DatabaseComponents {
@@ -65,6 +82,10 @@ export interface DatabaseSettings {
   readonly preallocateBytes?: number;
   readonly diskReserveBytes?: number;
   readonly blockCacheBytes?: number;
+  /** Between two passes of the scrub; 0: no scrub, and no second copies of tables. */
+  readonly scrubIntervalMs?: number;
+  /** What a pass reads. Smaller: longer passes, a calmer disk. */
+  readonly scrubBytesPerSecond?: number;
 }
 
 export async function openDatabase(
@@ -92,6 +113,9 @@ class Opening {
   readonly #registry: EngineRegistry;
   readonly #lock: DirectoryLock;
   readonly #cache: BlockCache;
+  readonly #suspects = new Suspects();
+  readonly #damages: DamageList;
+  readonly #quarantine: Quarantine;
   #log: Log | undefined;
   #extents: ExtentStore | undefined;
   #shards: DatabaseShard[] = [];
@@ -107,6 +131,8 @@ class Opening {
       compactor: new InlineCompactor(components),
       ...components,
     };
+    this.#damages = new DamageList(this.#components);
+    this.#quarantine = new Quarantine(this.#components, settings.dir);
     this.#settings = settings;
     this.#registry = registry;
     this.#lock = lock;
@@ -115,52 +141,96 @@ class Opening {
 
   async run(): Promise<Database> {
     const { fileSystem, clock, logger } = this.#components;
-    const { layout, codec, manifest: keeper } = await this.#openState();
+    const { layout, codec, manifest: keeper, damage } = await this.#openState();
     const cleanStart = keeper.current.cleanShutdown;
-    await keeper.edit((current) => ({
-      ...current,
-      writerEpoch: current.writerEpoch + 1,
-      cleanShutdown: false,
-    }));
-    await cut('database.epochRaised');
-    const extents = await this.#openFiles(codec, keeper);
+    await this.#raiseEpoch(keeper, damage);
+    const onDamage = this.#suspects.hear;
+    const shared = { fileSystem, codec, cache: this.#cache, logger, onDamage };
+    const extents = await this.#openFiles(shared, keeper);
     const log = await this.#openLog(layout, keeper.current);
-    const shared = { fileSystem, codec, cache: this.#cache, logger };
+    const { dir } = this.#settings;
     const state = { shards: this.#shards, extents, manifest: keeper };
     const floor = log.floor('checkpoint');
     floor.raise(leastApplied(keeper.current));
     const database = new Database(
       {
         ...state,
-        dir: this.#settings.dir,
+        dir,
         clock,
         logger,
         log,
         registry: this.#registry,
         cleanStart,
         checkpointLogBytes: this.#settings.checkpointLogBytes ?? LIMITS.checkpointLogBytes,
-        verifyState: () => verifyState(state),
+        verifyState: async () => [
+          ...(await verifyMetadata(fileSystem, dir, layout, keeper)),
+          ...(await verifyState(state)),
+        ],
+        damages: this.#damages,
         stopMerging: () => this.#components.compactor.close(),
         release: () => this.abandon(),
       },
       leastApplied(keeper.current),
     );
     await this.#loadEngines(database, log, leastApplied(keeper.current));
-    await this.#removeLeftovers(keeper.current);
+    const mirrored = await this.#removeLeftovers(keeper.current);
+    const scrubber = this.#scrubber(database, { ...state, log, layout });
+    const onDropped = (path: string): void => scrubber.dropped(path);
     database.start({
       checkpointer: new Checkpointer(shared, {
         ...state,
-        dir: this.#settings.dir,
+        dir,
         registry: this.#registry,
         floor,
         appliedLsn: () => database.lsnOfCut(),
+        onDropped,
       }),
       merger: new TableMerger(
         { ...shared, compactor: this.#components.compactor },
-        { ...state, dir: this.#settings.dir, databaseId: layout.databaseId },
+        { ...state, dir, databaseId: layout.databaseId, onDropped },
       ),
+      scrubber,
     });
+    scrubber.start(mirrored);
     return database;
+  }
+
+  #scrubber(
+    database: Database,
+    state: Pick<ScrubberParts, 'shards' | 'extents' | 'manifest' | 'log' | 'layout'>,
+  ): Scrubber {
+    return new Scrubber(
+      {
+        ...this.#components,
+        ...state,
+        dir: this.#settings.dir,
+        registry: this.#registry,
+        suspects: this.#suspects,
+        damages: this.#damages,
+        quarantine: this.#quarantine,
+        checkpoint: (rewrite) => database.checkpointWith(rewrite),
+      },
+      {
+        intervalMs: this.#settings.scrubIntervalMs ?? LIMITS.scrubIntervalMs,
+        bytesPerSecond: this.#settings.scrubBytesPerSecond ?? LIMITS.scrubBytesPerSecond,
+      },
+    );
+  }
+
+  /** A new manifest, in both copies, also mends the one that was opened. */
+  async #raiseEpoch(keeper: ManifestKeeper, damage: HoldfastError | undefined): Promise<void> {
+    if (damage !== undefined) await this.#quarantine.keep(pathIn(damage));
+    await keeper.edit((current) => ({
+      ...current,
+      writerEpoch: current.writerEpoch + 1,
+      cleanShutdown: false,
+    }));
+    await cut('database.epochRaised');
+    if (damage !== undefined) this.#reportMended({ error: damage, repaired: true });
+  }
+
+  #reportMended({ error, repaired }: MendedCopy): void {
+    this.#damages.report(damageOf(error, repaired));
   }
 
   /** Gives back everything held; also the way a database is closed. */
@@ -174,13 +244,13 @@ class Opening {
     await this.#lock.release();
   }
 
-  async #openState(): Promise<{ layout: Layout; codec: BlockCodec; manifest: ManifestKeeper }> {
+  async #openState(): Promise<OpenedState> {
     const { fileSystem, clock } = this.#components;
     const { dir } = this.#settings;
     const stored = await readLayout(fileSystem, dir);
     if (stored === undefined) return this.#create();
     const codec = new BlockCodec(stored.databaseId);
-    const { store, manifest } = await ManifestStore.open({ fileSystem, codec }, dir);
+    const { store, manifest, damage } = await ManifestStore.open({ fileSystem, codec }, dir);
     if (manifest === undefined) {
       throw new HoldfastError(
         'FILE_MISSING',
@@ -189,7 +259,8 @@ class Opening {
     }
     const layout = await settleLayout(fileSystem, dir, stored, manifest.shards.length);
     this.#assertSameShards(layout, manifest);
-    return { layout, codec, manifest: new ManifestKeeper(store, manifest, clock) };
+    await this.#mendLayout(layout, stored.damage);
+    return { layout, codec, manifest: new ManifestKeeper(store, manifest, clock), damage };
   }
 
   #assertSameShards(layout: Layout, manifest: Manifest): void {
@@ -208,7 +279,7 @@ class Opening {
     }
   }
 
-  async #create(): Promise<{ layout: Layout; codec: BlockCodec; manifest: ManifestKeeper }> {
+  async #create(): Promise<OpenedState> {
     const { fileSystem, clock, random } = this.#components;
     const { dir } = this.#settings;
     await this.#assertNothingThere();
@@ -223,7 +294,18 @@ class Opening {
     await keeper.edit((current) => current);
     await cut('database.created');
     await writeLayout(fileSystem, dir, layout);
-    return { layout, codec, manifest: keeper };
+    await this.#mendLayout(layout, undefined);
+    return { layout, codec, manifest: keeper, damage: undefined };
+  }
+
+  /** Puts the mirror beside the layout, or the layout beside its mirror. */
+  async #mendLayout(layout: Layout, damage: HoldfastError | undefined): Promise<void> {
+    const { fileSystem } = this.#components;
+    const mended = await mendLayout(fileSystem, this.#settings.dir, layout, {
+      mirrorExpected: damage !== undefined,
+      beforeReplace: (path) => this.#quarantine.keep(path),
+    });
+    for (const copy of mended) this.#reportMended(copy);
   }
 
   /** Removes what a creation that was cut short left; refuses anything else (invariant 2). */
@@ -243,13 +325,20 @@ class Opening {
     for (const name of unfinished) await fileSystem.unlink(`${dir}/${name}`);
   }
 
-  async #openFiles(codec: BlockCodec, keeper: ManifestKeeper): Promise<ExtentStore> {
-    const { fileSystem } = this.#components;
+  async #openFiles(
+    shared: ConstructorParameters<typeof ExtentStore>[0],
+    keeper: ManifestKeeper,
+  ): Promise<ExtentStore> {
     const { dir } = this.#settings;
-    const shared = { fileSystem, codec, cache: this.#cache };
     const extents = new ExtentStore(shared, dir, () => keeper.claimFileId());
     this.#extents = extents;
-    for (const info of keeper.current.extentFiles) await extents.open(info);
+    for (const info of keeper.current.extentFiles) {
+      const error = await extents.open(info);
+      if (error === undefined || extents.file(info.fileId) !== undefined) continue;
+      const shard = info.shard as ShardId;
+      const path = extents.pathOf(info.fileId);
+      this.#damages.report({ ...damageOf(error, false), path, shard });
+    }
     for (const [id, { tables }] of keeper.current.shards.entries()) {
       const shard = new DatabaseShard(id as ShardId, extents);
       this.#shards.push(shard);
@@ -300,21 +389,37 @@ class Opening {
     for (const engine of engines) engine.opened();
   }
 
-  async #removeLeftovers(manifest: Manifest): Promise<void> {
+  /** The file ids of tables whose mirror is there. */
+  async #removeLeftovers(manifest: Manifest): Promise<Set<number>> {
     const { fileSystem, logger } = this.#components;
     const { dir } = this.#settings;
+    const mirrored = new Set<number>();
     const named = new Set<number>(manifest.extentFiles.map((file) => file.fileId));
     for (const shard of manifest.shards) {
       for (const table of shard.tables) named.add(table.fileId);
     }
     for (const name of await fileSystem.list(dir)) {
-      const id = parseTableFileName(name) ?? parseExtentFileName(name);
-      if (id === undefined || named.has(id)) continue;
+      const original = originalOf(name);
+      const id = parseTableFileName(original) ?? parseExtentFileName(original);
+      if (id === undefined) continue;
+      if (named.has(id) && !name.endsWith(TEMPORARY_SUFFIX)) {
+        if (name === mirrorOf(original)) mirrored.add(id);
+        continue;
+      }
       await fileSystem.unlink(`${dir}/${name}`);
       await cut('database.leftoverUnlinked');
       logger.info('database.leftoverRemoved', { file: name });
     }
+    return mirrored;
   }
+}
+
+interface OpenedState {
+  readonly layout: Layout;
+  readonly codec: BlockCodec;
+  readonly manifest: ManifestKeeper;
+  /** Of the newest manifest, when its mirror stood in for it. */
+  readonly damage: HoldfastError | undefined;
 }
 
 /** The log's folder, and what a lock (also one that a kill left half made) is called. */

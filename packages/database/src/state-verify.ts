@@ -1,6 +1,8 @@
-/** Re-reads every byte of the tables and extent files a manifest names. Changes nothing. */
+/** Re-reads every byte of what rests outside of the log. Changes nothing. */
+import type { FileSystem, HoldfastError } from '@holdfast/core';
 import type { DatabaseShard } from './database-shard.ts';
 import type { ExtentStore } from './extent-store.ts';
+import { checkLayout, type Layout } from './layout.ts';
 import type { ManifestKeeper } from './manifest-keeper.ts';
 
 /** One place that is damaged. */
@@ -11,6 +13,18 @@ export interface StateProblem {
   readonly message: string;
 }
 
+/** Both copies of layout and manifest. */
+export async function verifyMetadata(
+  fileSystem: FileSystem,
+  dir: string,
+  layout: Layout,
+  manifest: ManifestKeeper,
+): Promise<StateProblem[]> {
+  const errors = [...(await checkLayout(fileSystem, dir, layout)), ...(await manifest.check())];
+  return errors.map((error) => problemOf(error, dir));
+}
+
+/** Tables and extent files. */
 export async function verifyState(state: {
   shards: readonly DatabaseShard[];
   extents: ExtentStore;
@@ -31,7 +45,11 @@ export async function verifyState(state: {
   }
   for (const { fileId } of state.manifest.current.extentFiles) {
     const file = state.extents.file(fileId);
-    if (file === undefined) continue;
+    if (file === undefined) {
+      const error = state.extents.unreadable(fileId);
+      if (error !== undefined) report(problemOf(error, state.extents.pathOf(fileId)));
+      continue;
+    }
     file.retain();
     try {
       await file.verify(report);
@@ -40,4 +58,14 @@ export async function verifyState(state: {
     }
   }
   return problems;
+}
+
+/** @param path when the error names none. */
+export function problemOf(error: HoldfastError, path: string): StateProblem {
+  const { path: where, position } = error.details;
+  return {
+    path: typeof where === 'string' ? where : path,
+    position: typeof position === 'number' ? position : 0,
+    message: error.message,
+  };
 }

@@ -8,7 +8,8 @@
  * 2. A merge that cannot get space, or whose output cannot be written, is dropped and planned
  *    anew later; nothing is lost by it. Only a manifest of unknown state is final.
  * 3. A table that cannot be read stays as it is and is merged no more: damage costs its own
- *    rows, not the writing of others. It is named once in the log, and by `run`.
+ *    rows, not the writing of others. It is named by `run`, and the scrubber hears of it. Only
+ *    damage of both copies comes that far.
  * 4. The merged table is open before the manifest names it; the shard's list changes in the
  *    turn after.
  */
@@ -27,6 +28,8 @@ import {
   type BlockCache,
   type CompactionPlan,
   type Compactor,
+  type DamageListener,
+  originalOf,
   planCompaction,
   Table,
   tableFileName,
@@ -42,6 +45,7 @@ export interface TableMergerComponents {
   readonly cache: BlockCache;
   readonly compactor: Compactor;
   readonly logger: Logger;
+  readonly onDamage: DamageListener;
 }
 
 /** An error is damage that the next plan goes around. */
@@ -53,6 +57,7 @@ export class TableMerger {
   readonly #databaseId: Buffer;
   readonly #shards: readonly DatabaseShard[];
   readonly #manifest: ManifestKeeper;
+  readonly #onDropped: (path: string) => void;
   /** Tables that no merge reads again in this life. I3. */
   readonly #damaged = new Set<number>();
   #running: Promise<void> = Promise.resolve();
@@ -64,6 +69,8 @@ export class TableMerger {
       databaseId: Buffer;
       shards: readonly DatabaseShard[];
       manifest: ManifestKeeper;
+      /** Nothing of the table at this path is needed any more. */
+      onDropped: (path: string) => void;
     },
   ) {
     this.#components = components;
@@ -71,6 +78,7 @@ export class TableMerger {
     this.#databaseId = state.databaseId;
     this.#shards = state.shards;
     this.#manifest = state.manifest;
+    this.#onDropped = state.onDropped;
   }
 
   /**
@@ -143,15 +151,16 @@ export class TableMerger {
     const final =
       !isHoldfastError(error) || error.kind === 'closed' || error.code === 'INVARIANT_VIOLATED';
     if (final) throw error;
-    const path = error.details['path'];
+    const { path: copy } = error.details;
+    const path = typeof copy === 'string' ? originalOf(copy) : undefined;
     const named = plan.tables.filter((info) => this.#path(info.fileId) === path);
     if (named.length === 0 && (error.kind !== 'corrupt' || path === this.#path(output))) {
       return this.#postponed(error);
     }
     // Damage that names no file may be in any of them.
     for (const { fileId } of named.length > 0 ? named : plan.tables) this.#damaged.add(fileId);
-    const { code, message } = error;
-    this.#components.logger.error('database.fileDamaged', { code, message });
+    this.#components.logger.warn('database.tablesNotMerged', { code: error.code });
+    this.#components.onDamage(error);
     return error;
   }
 
@@ -185,8 +194,12 @@ export class TableMerger {
     const replaced = shard.tables.filter((old) => gone.has(old.info.fileId));
     shard.setTables(replaceRun(shard.tables, gone, (old) => old.info.fileId, merged));
     for (const old of replaced) {
-      await this.#remove(old.info.fileId);
-      await old.retire();
+      try {
+        await old.discard();
+      } catch (error) {
+        this.#leftover(old.info.fileId, error);
+      }
+      this.#onDropped(old.path);
     }
   }
 
@@ -196,8 +209,12 @@ export class TableMerger {
       await this.#components.fileSystem.unlink(this.#path(fileId));
     } catch (error) {
       if (systemErrorCode(error) === 'ENOENT') return;
-      this.#components.logger.warn('database.leftoverStays', { fileId, reason: String(error) });
+      this.#leftover(fileId, error);
     }
+  }
+
+  #leftover(fileId: FileId, error: unknown): void {
+    this.#components.logger.warn('database.leftoverStays', { fileId, reason: String(error) });
   }
 
   #path(fileId: FileId): string {

@@ -20,8 +20,8 @@ import {
   Table,
   tableFileName,
 } from '@holdfast/tables';
-import { readLayout } from './layout.ts';
-import type { StateProblem } from './state-verify.ts';
+import { checkLayout, type Layout, readLayout } from './layout.ts';
+import { problemOf, type StateProblem } from './state-verify.ts';
 
 export interface DatabaseVerifyReport {
   /** Empty when everything is whole. */
@@ -83,6 +83,9 @@ class DatabaseVerification {
       if (layout === undefined) {
         throw new HoldfastError('FILE_MISSING', `directory has no layout.json path=${this.#dir}`);
       }
+      // A mirror may be older than a rebalance: what is damaged shows in the layout itself.
+      if (layout.damage !== undefined) this.#problems.push(problemOf(layout.damage, this.#dir));
+      else await this.#layoutMirror(layout);
       const codec = new BlockCodec(layout.databaseId);
       this.#total = await this.#logBytes();
       await this.#noting(this.#dir, () => this.#state(codec));
@@ -93,10 +96,13 @@ class DatabaseVerification {
 
   async #state(codec: BlockCodec): Promise<void> {
     const shared = { fileSystem: this.#fileSystem, codec };
-    const { manifest } = await ManifestStore.open(shared, this.#dir);
+    const { manifest, store, damage } = await ManifestStore.open(shared, this.#dir);
     if (manifest === undefined) {
       throw new HoldfastError('FILE_MISSING', `directory has no manifest path=${this.#dir}`);
     }
+    const copies = await store.check();
+    if (damage !== undefined && copies.length === 0) copies.push(damage);
+    this.#problems.push(...copies.map((error) => problemOf(error, this.#dir)));
     this.#files++;
     this.#total += stateBytes(manifest);
     const components = { ...shared, cache: new BlockCache(LIMITS.blockCacheBytes) };
@@ -109,6 +115,12 @@ class DatabaseVerification {
     for (const info of manifest.extentFiles) {
       const path = `${this.#dir}/${extentFileName(info.fileId)}`;
       await this.#file(path, info.bytes, () => ExtentFile.open(components, path, info));
+    }
+  }
+
+  async #layoutMirror(layout: Layout): Promise<void> {
+    for (const error of await checkLayout(this.#fileSystem, this.#dir, layout)) {
+      this.#problems.push(problemOf(error, this.#dir));
     }
   }
 
@@ -155,13 +167,7 @@ class DatabaseVerification {
       await part();
     } catch (error) {
       if (!isHoldfastError(error)) throw error;
-      const where = error.details['path'];
-      const position = error.details['position'];
-      this.#problems.push({
-        path: typeof where === 'string' ? where : path,
-        position: typeof position === 'number' ? position : 0,
-        message: error.message,
-      });
+      this.#problems.push(problemOf(error, path));
     }
   }
 }

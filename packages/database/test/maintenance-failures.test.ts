@@ -247,20 +247,26 @@ describe('a checkpoint', () => {
 });
 
 describe('damage found on the way', () => {
-  it('stops neither writing nor merging: a damaged table is left as it is, and named', async () => {
+  it('in both copies of a table stops neither writing nor merging: it stays as it is, and is named', async () => {
     const bench = new Bench();
     const database = await bench.open();
     for (let i = 0; i < 3; i++) {
       await bench.write(`k${i}`, `v${i}`);
       await bench.run(database.checkpoint());
     }
-    const victim = bench.files(/\/table-/)[1] as string;
+    await bench.run(database.scrub());
+    const victim = bench.files(/\.hft$/)[1] as string;
     await bench.flip(victim, 80);
+    await bench.flip(`${victim}.mirror`, 80);
     await bench.write('k3', 'v3');
     await bench.run(database.checkpoint());
     await bench.run(database.compact());
     expect(database.state).toBe('open');
-    expect(bench.events.filter((event) => event === 'database.fileDamaged')).toHaveLength(1);
+    for (let pass = 0; pass < 2; pass++) {
+      const { integrity } = await bench.run(database.scrub());
+      expect(integrity).toEqual({ found: 2, repaired: 0, quarantined: 2 });
+    }
+    expect(bench.events.filter((event) => event === 'database.fileDamaged')).toHaveLength(2);
     for (let i = 4; i < 20; i++) {
       await bench.write(`k${i}`, `v${i}`);
       await bench.run(database.checkpoint());
@@ -271,7 +277,8 @@ describe('damage found on the way', () => {
     expect(bench.files(/\/table-/)).toContain(victim);
     for (const i of [0, 2, 3, 9, 19]) expect(await bench.read(`k${i}`)).toBe(`v${i}`);
     const problems = await bench.run(database.verify());
-    expect(new Set(problems.map((problem) => problem.path))).toEqual(new Set([victim]));
+    const copies = [victim, `${victim}.mirror`];
+    expect(new Set(problems.map((problem) => problem.path))).toEqual(new Set(copies));
     await bench.run(database.close());
   });
 
@@ -281,7 +288,7 @@ describe('damage found on the way', () => {
     for (let i = 0; i < 10; i++) await bench.write(`k${i}`, large(i));
     await bench.run(first.close());
     const victim = bench.files(/\/extent-/)[0] as string;
-    // k9 lies in the last block.
+    // In a block that k8 and k9 share.
     await bench.flip(victim, 190_000);
     const database = await bench.open();
     for (let i = 1; i < 8; i++) await bench.write(`k${i}`);
@@ -290,6 +297,11 @@ describe('damage found on the way', () => {
       await bench.run(database.checkpoint());
     }
     expect(database.state).toBe('open');
+    const { damages } = await bench.run(database.scrub());
+    expect(damages).toMatchObject([
+      { path: victim, owner: 'k8', state: 'quarantined', kind: 'damaged' },
+      { path: victim, owner: 'k9', state: 'quarantined', kind: 'damaged' },
+    ]);
     expect(bench.events).toContain('database.fileDamaged');
     expect(bench.files(/\/extent-/)).toContain(victim);
     expect(await bench.read('k0')).toBe(large(0));
@@ -321,7 +333,7 @@ describe('a merge', () => {
     expect(database.state).toBe('open');
     await bench.run(database.compact());
     expect(database.stats().tables).toBe(1);
-    expect(bench.files(/\/table-/)).toHaveLength(1);
+    expect(bench.files(/\.hft$/)).toHaveLength(1);
     await bench.run(database.close());
   });
 });

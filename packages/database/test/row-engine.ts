@@ -8,6 +8,7 @@ import { decodeExtentRef, encodeExtentRef, type ExtentRef } from '@holdfast/tabl
 import type {
   CollectingShard,
   CommitOptions,
+  DamagedRow,
   Engine,
   EngineHost,
   MovedExtent,
@@ -159,6 +160,27 @@ export class RowEngine implements Engine<RowOperation> {
     return this.#entries.has(name) ? name : undefined;
   }
 
+  extentOf(key: Buffer, value: Buffer): ExtentRef | undefined {
+    return key[0] === EXTENT ? decodeExtentRef(value) : undefined;
+  }
+
+  /** The last value of the key that the log has, if it may be the one of the row. */
+  async restoreExtent(
+    _shard: Shard,
+    row: DamagedRow,
+    history: () => AsyncIterable<Operation>,
+  ): Promise<readonly Buffer[] | undefined> {
+    const key = row.key.subarray(1).toString();
+    let last: Buffer | undefined;
+    for await (const operation of history()) {
+      const { key: of, value } = operation as RowOperation;
+      if (of === key) last = value;
+    }
+    if (last?.length !== decodeExtentRef(row.value).length) return undefined;
+    const value = last;
+    return row.holes.map(({ from, to }) => value.subarray(from, to));
+  }
+
   #drop(shard: CollectingShard, key: string, before: Entry): void {
     if (before.inline) {
       shard.delete(inlineKey(key));
@@ -170,6 +192,7 @@ export class RowEngine implements Engine<RowOperation> {
 }
 
 const INLINE = 'i'.charCodeAt(0);
+const EXTENT = 'e'.charCodeAt(0);
 
 function inlineKey(key: string): Buffer {
   return Buffer.from(`i${key}`);

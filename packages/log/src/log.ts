@@ -156,8 +156,12 @@ export interface Log extends AsyncDisposable {
   /** Called after a segment was sealed (for the archive). */
   onSealed(listener: (segment: SegmentInfo) => void): void;
   stats(): LogStats;
-  /** Re-reads and checks every byte; never changes anything. */
-  verify(): Promise<VerifyReport>;
+  /**
+   * Re-reads and checks every byte; never changes anything.
+   *
+   * @param pace awaited after every piece, with its bytes; what it rejects with ends the work.
+   */
+  verify(pace?: (bytes: number) => Promise<void> | undefined): Promise<VerifyReport>;
   /** Makes what is accepted durable, then seals. Idempotent. */
   close(): Promise<void>;
 }

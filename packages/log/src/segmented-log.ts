@@ -163,12 +163,12 @@ export class SegmentedLog implements Log {
     return { ...this.#committer.counters, queuedBytes: this.#queue.queuedBytes };
   }
 
-  async verify(): Promise<VerifyReport> {
+  async verify(pace?: (bytes: number) => Promise<void> | undefined): Promise<VerifyReport> {
     if (this.#closing !== undefined) throw closed();
     const floor = this.#floors.add('verify');
     try {
       const { fileSystem, codec, segments } = this.#parts;
-      return await new Verification(fileSystem, codec).run(segments.all(), segments.active);
+      return await new Verification(fileSystem, codec, pace).run(segments.all(), segments.active);
     } finally {
       floor.release();
     }

@@ -31,14 +31,21 @@ const EVERYTHING = { from: 0, to: Number.MAX_SAFE_INTEGER };
 export class Verification {
   readonly #fileSystem: FileSystem;
   readonly #codec: BlockCodec;
+  readonly #pace: (bytes: number) => Promise<void> | undefined;
   readonly #problems: VerifyProblem[] = [];
   #batches = 0;
   #records = 0;
   #bytes = 0;
 
-  constructor(fileSystem: FileSystem, codec: BlockCodec) {
+  /** @param pace awaited after every batch, with its bytes; what it rejects with ends the work. */
+  constructor(
+    fileSystem: FileSystem,
+    codec: BlockCodec,
+    pace: (bytes: number) => Promise<void> | undefined = () => undefined,
+  ) {
     this.#fileSystem = fileSystem;
     this.#codec = codec;
+    this.#pace = pace;
   }
 
   /** @param open the segment whose end is not judged: the active one, or where a crash tore. */
@@ -76,6 +83,7 @@ export class Verification {
       if (!active) await this.#zeros(reader, end, reader.size);
       this.#bytes += active ? end : reader.size;
     } catch (error) {
+      if (isHoldfastError(error) && error.kind === 'closed') throw error;
       const message = isHoldfastError(error) ? error.message : `cannot be read: ${String(error)}`;
       this.#lost(segment, 0, message, segment.firstLsn, lastLsn);
     } finally {
@@ -108,6 +116,7 @@ export class Verification {
       this.#records += decodeRecords(frame.buffer, frame.at, head, EVERYTHING).length;
       await this.#zeros(reader, place.position + head.length, placeAfter(head).position);
       place = placeAfter(head);
+      await this.#pace(head.length);
     }
   }
 

@@ -18,13 +18,23 @@ import {
   type Random,
   type ShardId,
 } from '@holdfast/core';
-import type { CollectingShard, Engine, EngineHost, MovedExtent, Shard } from '@holdfast/database';
+import type {
+  CollectingShard,
+  DamagedRow,
+  Engine,
+  EngineHost,
+  ExtentRef,
+  MovedExtent,
+  Operation,
+  Shard,
+} from '@holdfast/database';
 import { planAppend, streamAhead } from './append-plan.ts';
 import { type Applying, applyOperation } from './apply-operation.ts';
 import { planCreate, rememberBase } from './create-plan.ts';
 import { planDelete } from './delete-plan.ts';
 import { isExpired } from './expiry.ts';
 import { ExtentCatalog } from './extent-catalog.ts';
+import { restoreExtent } from './extent-restore.ts';
 import { endAll, LiveReaders } from './live-readers.ts';
 import { assertTexts, CommitPlan, gone, notFound, type Planning, Usage } from './planning.ts';
 import { START } from './position.ts';
@@ -40,7 +50,7 @@ import { decodeStreamOperation, encodeStreamOperation } from './stream-operation
 import { STREAM_RECORDS, type StreamOperation } from './stream-operations.ts';
 import { lookUps, StreamObservers } from './stream-observers.ts';
 import { StreamReader } from './stream-reader.ts';
-import { firstMessageOf, identityOfCounter, streamOfRow } from './stream-rows.ts';
+import { extentOfRow, firstMessageOf, identityOfCounter, streamOfRow } from './stream-rows.ts';
 import { type StreamSettings, streamSettings } from './stream-settings.ts';
 import type {
   AppendRequest,
@@ -303,6 +313,19 @@ export class StreamEngine implements StreamStore, Engine<StreamOperation> {
     const id = streamOfRow(key);
     if (id === undefined) return identityOfCounter(key);
     return (this.#directory.byId(id) ?? this.#ledger.grave(id))?.path;
+  }
+
+  extentOf(key: Buffer, value: Buffer): ExtentRef | undefined {
+    return extentOfRow(key, value);
+  }
+
+  async restoreExtent(
+    _shard: Shard,
+    row: DamagedRow,
+    history: () => AsyncIterable<Operation>,
+  ): Promise<readonly Buffer[] | undefined> {
+    const stream = this.#directory.byId(streamOfRow(row.key) ?? 0);
+    return stream === undefined ? undefined : restoreExtent(stream, row, history);
   }
 
   // -- inside --------------------------------------------------------------------------------

@@ -82,6 +82,11 @@ export function streamOfRow(key: Buffer): number | undefined {
   return known ? streamIdOf(key) : undefined;
 }
 
+/** The extent of an extent row; `undefined` for other rows. */
+export function extentOfRow(key: Buffer, value: Buffer): ExtentRef | undefined {
+  return key[0] === KIND.extent ? decodeExtentRef(value) : undefined;
+}
+
 /**
  * A counter belongs to a shard, not to a stream. Its key ends in a text that the host places
  * in that shard, so that a row finds a shard by its identity like every other one.

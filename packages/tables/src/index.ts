@@ -23,11 +23,12 @@ export type { BatchedRows } from './table-scan.ts';
 export * from './tables-cut-points.ts';
 export type { TableTarget, TableWriteComponents } from './table-writer.ts';
 export * from './write-table.ts';
-export { storageError } from './storage-error.ts';
+export { damaged, storageError } from './storage-error.ts';
 export {
   type MendedCopy,
   type MendOptions,
   mendCopies,
+  problemsOfCopies,
   readEitherCopy,
   replaceWholeFile,
 } from './whole-file.ts';

@@ -49,6 +49,7 @@ import { damaged, storageError } from './storage-error.ts';
 import {
   mendCopies,
   type MendedCopy,
+  problemsOfCopies,
   readEitherCopy,
   readWholeFile,
   replaceWholeFile,
@@ -154,6 +155,11 @@ export class ManifestStore {
     this.#digest = sha256(file);
     await this.#mirror(path);
     await this.#removeOlder();
+  }
+
+  /** What is wrong with either copy of the newest manifest. Changes nothing. */
+  check(): Promise<HoldfastError[]> {
+    return problemsOfCopies(this.#fileSystem, this.#path(), this.#file);
   }
 
   /**

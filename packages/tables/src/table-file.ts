@@ -128,7 +128,7 @@ export class TableFile {
         if (state === 'missing' && copy === 'original') {
           onProblem({ path: this.path, position: 0, message: 'file is not there' });
         } else if (state === 'damaged') {
-          await this.#locate(copy, onProblem, pace);
+          await this.locate(copy, onProblem, pace);
         }
       } catch (error) {
         onProblem(problemFrom(error, this.#file.pathOf(copy), 0));
@@ -264,10 +264,10 @@ export class TableFile {
   }
 
   /** The digest says that something is wrong; the checksums of the blocks say where. */
-  async #locate(
+  async locate(
     copy: FileCopy,
     onProblem: (problem: FileProblem) => void,
-    pace: Pace | undefined,
+    pace?: Pace,
   ): Promise<void> {
     const path = this.#file.pathOf(copy);
     let found = 0;

@@ -103,6 +103,11 @@ export class Table {
     return this.#file.check(copy, pace);
   }
 
+  /** Says where one copy is damaged, block by block. */
+  locate(copy: FileCopy, onProblem: (problem: FileProblem) => void, pace?: Pace): Promise<void> {
+    return this.#file.locate(copy, onProblem, pace);
+  }
+
   /** Makes a copy anew from the whole blocks of both; see `TableFile.rebuild`. */
   rebuild(copy: FileCopy, options: RebuildOptions): Promise<void> {
     return this.#file.rebuild(copy, options);

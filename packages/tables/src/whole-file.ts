@@ -113,6 +113,21 @@ export interface MendOptions {
   readonly beforeReplace?: (path: string) => Promise<void>;
 }
 
+/** What is wrong with either copy of a file that should hold `bytes`; a missing mirror is not. */
+export async function problemsOfCopies(
+  fileSystem: FileSystem,
+  path: string,
+  bytes: Buffer,
+): Promise<HoldfastError[]> {
+  const problems: HoldfastError[] = [];
+  for (const copy of [path, mirrorOf(path)]) {
+    const error = await problemOf(fileSystem, copy, bytes);
+    if (error === undefined || (copy !== path && error.code === 'FILE_MISSING')) continue;
+    problems.push(error);
+  }
+  return problems;
+}
+
 /** Writes `bytes` into each copy that holds something else; says what was wrong. */
 export async function mendCopies(
   fileSystem: FileSystem,
