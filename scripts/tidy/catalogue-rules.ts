@@ -68,7 +68,7 @@ export function cutPoints(repository: Repository): Finding[] {
   for (const [file, text] of sources(repository)) {
     const folder = file.split('/').slice(0, 2).join('/');
     const code = withoutComments(text);
-    for (const match of code.matchAll(/\bcut\('([\w.]+)'\)/g)) {
+    for (const match of code.matchAll(/\bcut\('([\w.]+)'/g)) {
       const message = `the cut point ${match[1]} is in no list of its package`;
       passed.set(`${folder} ${match[1]}`, { path: file, line: lineAt(code, match.index), message });
     }
