@@ -3,7 +3,7 @@
  * `openNode`. It never ends the process, listens to no signals and touches no globals.
  *
  * Invariants
- * I1. Closing goes one way and once: ready turns 503, live readers are told to come back,
+ * I1. Closing goes one way and once: ready turns 503, no wake begins, live readers are told to come back,
  *     requests in flight are answered within `drainTimeoutMs`, the port is given back, and only
  *     then is the database checkpointed and closed.
  * I2. When storage fails, the node stays open and says so (`onFailed`, `/readyz`, `NODE_FAILED`
@@ -14,13 +14,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { HoldfastError, type Clock, type Logger } from '@holdfast/core';
 import type { DatabaseStats, StateProblem } from '@holdfast/database';
-import type { StreamStore } from '@holdfast/streams';
+import type { StreamStore, SubscriptionStats, SubscriptionStore } from '@holdfast/streams';
 import type { ClientTable } from './client-table.ts';
 import { EmbeddedStreams } from './embedded-streams.ts';
 import { bridgeFetch } from './fetch-bridge.ts';
 import type { Health, HealthState } from './health.ts';
 import { HttpListener, type ListenAddress } from './http-listener.ts';
 import type { HoldProcess } from './node-keep-alive.ts';
+import type { PublicUrl } from './public-url.ts';
 import type { RequestRouter } from './request-router.ts';
 import type { NodeSettings } from './settings.ts';
 
@@ -47,9 +48,21 @@ export interface NodeEngine {
   close(): void;
 }
 
+/** The part of the subscription engine a node needs besides its routes. */
+export interface NodeSubscriptions extends SubscriptionStore {
+  /** It is known now how receivers reach this node. */
+  reachable(): void;
+  rotateSigningKey(): Promise<void>;
+  /** Nothing is delivered any more. */
+  drain(): void;
+  readonly stats: SubscriptionStats;
+}
+
 export interface NodeParts {
   readonly database: NodeDatabase;
   readonly engine: NodeEngine;
+  readonly subscriptions: NodeSubscriptions;
+  readonly publicUrl: PublicUrl;
   readonly store: StreamStore;
   readonly protocol: NodeProtocol;
   readonly router: RequestRouter;
@@ -64,6 +77,7 @@ export interface NodeStats {
   readonly state: HealthState;
   readonly liveReaders: number;
   readonly requestsInFlight: number;
+  readonly subscriptions: SubscriptionStats;
   readonly database: DatabaseStats;
 }
 
@@ -71,6 +85,8 @@ export class HoldfastNode implements AsyncDisposable {
   readonly settings: NodeSettings;
   /** Streams without HTTP. */
   readonly streams: EmbeddedStreams;
+  /** Subscriptions without HTTP: offsets here are positions. */
+  readonly subscriptions: SubscriptionStore;
   /** For `http.createServer(node.handler)`; the limits of that server are its owner's. */
   readonly handler: (request: IncomingMessage, response: ServerResponse) => void;
   /** For frameworks that speak the Fetch API. */
@@ -90,6 +106,7 @@ export class HoldfastNode implements AsyncDisposable {
       closing: this.#closing.signal,
       hold: parts.holdProcess,
     });
+    this.subscriptions = parts.subscriptions;
     this.handler = (request, response) => parts.router.route(request, response);
     this.fetch = (request) => bridgeFetch(this.handler, request);
     parts.database.onFailed((error) => this.#failed(error));
@@ -127,6 +144,8 @@ export class HoldfastNode implements AsyncDisposable {
       this.#assertOpen();
     }
     this.#listeners.add(listener);
+    const { publicUrl, subscriptions } = this.#parts;
+    if (publicUrl.listening(listener.address)) subscriptions.reachable();
     return listener.address;
   }
 
@@ -139,11 +158,17 @@ export class HoldfastNode implements AsyncDisposable {
     return this.#parts.database.checkpoint();
   }
 
+  /** Publishes a new key for webhooks now; it signs once receivers have had time to see it. */
+  rotateSigningKey(): Promise<void> {
+    return this.#parts.subscriptions.rotateSigningKey();
+  }
+
   stats(): NodeStats {
     return {
       state: this.state,
       liveReaders: this.#parts.protocol.liveReaders,
       requestsInFlight: this.#parts.router.inFlight,
+      subscriptions: this.#parts.subscriptions.stats,
       database: this.#parts.database.stats(),
     };
   }
@@ -161,6 +186,7 @@ export class HoldfastNode implements AsyncDisposable {
   async #close(): Promise<void> {
     const { health, protocol, router, database, engine, clock, logger } = this.#parts;
     health.drain();
+    this.#parts.subscriptions.drain();
     try {
       await protocol.drain();
       const timedOut = await inTime(clock, router.idle(), this.settings.drainTimeoutMs);

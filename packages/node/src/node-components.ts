@@ -9,6 +9,7 @@ import {
   type Logger,
   type Random,
 } from '@holdfast/core';
+import type { WebhookSender } from '@holdfast/streams';
 import type { Compactor } from '@holdfast/tables';
 
 /** Things with behaviour that a node stands on. */
@@ -19,6 +20,8 @@ export interface NodeComponents {
   readonly logger: Logger;
   /** Absent: a thread of its own for a node on the real disk, this thread otherwise. */
   readonly compactor?: Compactor;
+  /** Absent: real sockets, to the addresses that the settings allow. */
+  readonly webhookSender?: WebhookSender;
 }
 
 export function nodeComponents(): NodeComponents {

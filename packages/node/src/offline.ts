@@ -6,8 +6,9 @@ import {
   type RebalanceReport,
   verifyDatabase,
 } from '@holdfast/database';
-import { createStreamEngine } from '@holdfast/streams';
+import { controlEndpoints, createStreamEngine, createSubscriptionEngine } from '@holdfast/streams';
 import type { NodeComponents } from './node-components.ts';
+import { NodeWebhookSender } from './node-webhook-sender.ts';
 
 /** @param total absent while nobody knows it. */
 export type OnProgress = (done: number, total?: number) => void;
@@ -31,8 +32,17 @@ export async function rebalanceDirectory(
   onProgress: OnProgress = () => undefined,
 ): Promise<RebalanceReport> {
   await requireDirectory(settings.dir, components);
-  const engine = createStreamEngine(components);
-  return rebalanceDatabase(components, settings, [engine], (rows) => onProgress(rows));
+  const streams = createStreamEngine(components);
+  const subscriptions = createSubscriptionEngine({
+    ...components,
+    streams,
+    sender: new NodeWebhookSender(components, { allowLoopback: false }),
+    endpoints: controlEndpoints('/', () => undefined),
+  });
+  subscriptions.drain(); // it is opened to be moved: nobody is woken
+  return rebalanceDatabase(components, settings, [streams, subscriptions], (rows) =>
+    onProgress(rows),
+  );
 }
 
 /** Opening creates a directory that is not there, which is not what these commands are for. */

@@ -5,11 +5,15 @@
 import { MemoryFileSystem, NodeFileSystem } from '@holdfast/core';
 import { type DatabaseSettings, openDatabase } from '@holdfast/database';
 import {
+  type ClaimSettings,
+  controlEndpoints,
   CrossOriginPolicy,
   createStreamEngine,
   createStreamProtocol,
+  createSubscriptionEngine,
   type StreamProtocolSettings,
   type StreamSettings,
+  type SubscriptionSettings,
 } from '@holdfast/streams';
 import { InlineCompactor, NodeCompactor } from '@holdfast/tables';
 import { ClientTable } from './client-table.ts';
@@ -17,6 +21,8 @@ import { Health } from './health.ts';
 import { HoldfastNode } from './holdfast-node.ts';
 import { nodeComponents, type NodeComponents } from './node-components.ts';
 import { holdProcess } from './node-keep-alive.ts';
+import { NodeWebhookSender } from './node-webhook-sender.ts';
+import { PublicUrl } from './public-url.ts';
 import { RequestRouter } from './request-router.ts';
 import { parseNodeSettings, type NodeSettings, type NodeSettingsInput } from './settings.ts';
 
@@ -31,6 +37,7 @@ export interface NodeTuning {
   readonly database?: Partial<DatabaseSettings>;
   readonly streams?: Partial<StreamSettings>;
   readonly protocol?: Partial<StreamProtocolSettings>;
+  readonly subscriptions?: Partial<SubscriptionSettings>;
 }
 
 /**
@@ -51,26 +58,29 @@ export async function openNode(
     { clock, random, logger },
     { ...streamSettings(settings), ...tuning.streams },
   );
+  const publicUrl = new PublicUrl(settings.publicUrl);
+  const endpoints = controlEndpoints(settings.basePath, () => publicUrl.current);
+  const sender = components.webhookSender;
+  const subscriptions = createSubscriptionEngine(
+    { clock, random, logger, streams: engine, sender, endpoints },
+    { maxWebhookAttempts: settings.maxWebhookAttempts, ...tuning.subscriptions },
+  );
   const database = await openDatabase(
     components,
     { ...databaseSettings(settings), ...tuning.database },
-    [engine],
+    [engine, subscriptions],
   );
   const clients = new ClientTable(clock, settings);
   const protocol = createStreamProtocol(
-    { store: engine, clock, random, logger, readerAdmission: clients },
     {
-      basePath: settings.basePath,
-      longPollTimeoutMs: settings.longPollTimeoutMs,
-      maxChunkBytes: settings.maxChunkBytes,
-      maxBodyBytes: settings.maxBodyBytes,
-      maxCollectedBodyBytes: settings.maxCollectedBodyBytes,
-      maxLiveReaders: settings.maxLiveReaders,
-      maxUnsentBytes: settings.maxUnsentBytes,
-      minReadBytesPerSecond: settings.minReadBytesPerSecond,
-      cors: { allowOrigin: settings.allowedOrigins },
-      ...tuning.protocol,
+      store: engine,
+      clock,
+      random,
+      logger,
+      readerAdmission: clients,
+      subscriptions: { store: subscriptions, claims: claimSettings(settings), endpoints },
     },
+    { ...protocolSettings(settings), ...tuning.protocol },
   );
   const health = new Health();
   const crossOrigin = new CrossOriginPolicy({ allowOrigin: settings.allowedOrigins });
@@ -82,6 +92,8 @@ export async function openNode(
     {
       database,
       engine,
+      subscriptions,
+      publicUrl,
       store: engine,
       protocol,
       router,
@@ -111,7 +123,14 @@ function componentsFor(
     (fileSystem instanceof NodeFileSystem
       ? new NodeCompactor()
       : new InlineCompactor({ fileSystem, clock }));
-  return { ...real, ...given, clock, fileSystem, compactor };
+  const webhookSender =
+    given.webhookSender ??
+    new NodeWebhookSender({ clock }, { allowLoopback: settings.allowLoopbackWebhooks });
+  return { ...real, ...given, clock, fileSystem, compactor, webhookSender };
+}
+
+function claimSettings({ openClaims, claimTokens }: NodeSettings): ClaimSettings {
+  return { open: openClaims, tokens: claimTokens };
 }
 
 function databaseSettings(settings: NodeSettings): { dir: string; shardCount?: number } {
@@ -126,5 +145,19 @@ function streamSettings(settings: NodeSettings): Partial<StreamSettings> {
     maxProducersPerStream,
     ...(maxStreamBytes === undefined ? {} : { maxStreamBytes }),
     ...(maxTotalBytes === undefined ? {} : { maxTotalBytes }),
+  };
+}
+
+function protocolSettings(settings: NodeSettings): Partial<StreamProtocolSettings> {
+  return {
+    basePath: settings.basePath,
+    longPollTimeoutMs: settings.longPollTimeoutMs,
+    maxChunkBytes: settings.maxChunkBytes,
+    maxBodyBytes: settings.maxBodyBytes,
+    maxCollectedBodyBytes: settings.maxCollectedBodyBytes,
+    maxLiveReaders: settings.maxLiveReaders,
+    maxUnsentBytes: settings.maxUnsentBytes,
+    minReadBytesPerSecond: settings.minReadBytesPerSecond,
+    cors: { allowOrigin: settings.allowedOrigins },
   };
 }

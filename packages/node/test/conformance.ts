@@ -1,8 +1,6 @@
 /**
  * The published protocol suite, unchanged, against one way of running the server. Each way has
  * its own test file, because the suite registers its tests once per module.
- *
- * Subscriptions (protocol §6, §7) are off until the server has them.
  */
 import { runConformanceTests } from '@durable-streams/server-conformance-tests';
 import { afterAll, beforeAll, describe } from 'vitest';
@@ -11,6 +9,8 @@ import { ServerProcess, type ServerSettings } from './server-process.ts';
 /** The suite waits for one long-poll to time out in several tests. */
 const LONG_POLL_TIMEOUT_MS = 500;
 const START_TIMEOUT_MS = 120_000;
+/** The suite's receivers are on this machine, and its workers claim without a token. */
+const SUBSCRIPTION_ARGS = ['--allow-loopback-webhooks', '--open-claims'];
 
 export function conformance(
   name: string,
@@ -18,11 +18,19 @@ export function conformance(
   prepare: (server: ServerProcess) => Promise<void> = () => Promise.resolve(),
 ): void {
   // The suite reads `baseUrl` when a test runs, after `beforeAll` has filled it in.
-  const options = { baseUrl: '', longPollTimeoutMs: LONG_POLL_TIMEOUT_MS };
+  const options = {
+    baseUrl: '',
+    longPollTimeoutMs: LONG_POLL_TIMEOUT_MS,
+    subscriptions: true,
+  };
   let server: ServerProcess | undefined;
 
   beforeAll(async () => {
-    server = await ServerProcess.start({ ...settings, longPollTimeoutMs: LONG_POLL_TIMEOUT_MS });
+    server = await ServerProcess.start({
+      ...settings,
+      args: [...SUBSCRIPTION_ARGS, ...(settings.args ?? [])],
+      longPollTimeoutMs: LONG_POLL_TIMEOUT_MS,
+    });
     await prepare(server);
     options.baseUrl = server.url;
   }, START_TIMEOUT_MS);

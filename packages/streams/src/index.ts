@@ -7,5 +7,7 @@ export * from './stream-engine.ts';
 export * from './stream-operations.ts';
 export * from './stream-settings.ts';
 export * from './stream-store.ts';
+export * from './subscriptions/subscription-engine.ts';
+export { type SubscriptionSettings } from './subscriptions/subscription-settings.ts';
 export * from './subscriptions/subscription-store.ts';
 export * from './subscriptions/webhook-sender.ts';

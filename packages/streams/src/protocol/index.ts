@@ -3,6 +3,7 @@ export * from './protocol-settings.ts';
 export * from './stream-protocol.ts';
 export { parseContentType } from './media-type.ts';
 export { statusOf } from './error-status.ts';
+export { isReservedPath } from '../subscriptions/path-pattern.ts';
 export { parseStreamPath } from './stream-path.ts';
 export { answerProblem, asHoldfastError, describeProblem, type Problem } from './problem-answer.ts';
 export type { ReaderAdmission } from './live-readers.ts';

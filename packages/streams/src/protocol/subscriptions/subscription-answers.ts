@@ -42,6 +42,7 @@ export function summaryAnswer(
       ? {}
       : { next_attempt_at: new Date(info.nextAttemptAtMs).toISOString() }),
     ...(info.parked ? { parked: true } : {}),
+    ...(info.unlinkedStreams === undefined ? {} : { unlinked_streams: info.unlinkedStreams }),
   };
 }
 
