@@ -64,7 +64,7 @@ export async function readEitherCopy<Value>(
     const mirror = mirrorOf(path);
     try {
       const bytes = await readWholeFile(fileSystem, mirror, maxBytes);
-      return { value: decode(bytes, mirror), bytes, damage: error };
+      return { value: decode(bytes, mirror), bytes, damage: named(error, path) };
     } catch (second) {
       // What cannot be reached for now may be the whole one.
       const later = isHoldfastError(second) && second.kind === 'unavailable';
@@ -171,6 +171,13 @@ async function problemOf(
 /** The file is not as it was written, is gone, or its disk does not give it out. */
 function isUnreadableFile(error: unknown): error is HoldfastError {
   return isHoldfastError(error) && (error.kind === 'corrupt' || error.kind === 'unavailable');
+}
+
+/** What a decoder finds wrong does not always say where. */
+function named(error: HoldfastError, path: string): HoldfastError {
+  if (error.details['path'] !== undefined) return error;
+  const options = { cause: error, details: { ...error.details, path } };
+  return new HoldfastError(error.code, error.message, options);
 }
 
 function firstDifference(found: Buffer, wanted: Buffer): number {
