@@ -163,9 +163,9 @@ export class SseReader implements StreamWatcher {
       this.#moved = false;
       const read = store.read({ path: this.#exchange.path, from: next, maxBytes });
       const slice = read instanceof Promise ? await read : read;
-      const bytes = slice.bytes ?? (await this.#gather(slice));
+      if (slice.bytes === undefined) await this.#sendStored(slice, next);
+      else if (!this.#isOver()) this.#sendSlice(slice, slice.bytes, next);
       if (this.#isOver()) return;
-      this.#sendSlice(slice, bytes, next);
       if (slice.endOfStream || this.#leaving) {
         this.#end();
         return;
@@ -176,7 +176,6 @@ export class SseReader implements StreamWatcher {
         if (this.#isOver()) return;
       }
       this.#held?.settle();
-      this.#held?.giveRoom();
       if (slice.upToDate && !this.#moved) {
         this.#state = 'live';
         return;
@@ -208,19 +207,22 @@ export class SseReader implements StreamWatcher {
     if (response.writableLength > 0) this.#hold(frame);
   }
 
-  /** All of a bounded slice, copied: a piece is gone when the next one comes. */
-  async #gather(slice: StreamSlice): Promise<readonly Buffer[]> {
+  /** A piece is gone when the next one comes: more than one are copied together. */
+  async #sendStored(slice: StreamSlice, from: NonNullable<ReadQuery['offset']>): Promise<void> {
     const { context, response } = this.#exchange;
-    this.#held ??= context.memory.open(response);
-    // The piece, the copy and the frame made of it. I4
-    const room = context.memory.room(this.#held, pieceMemory(slice.byteLength));
+    const held = (this.#held ??= context.memory.open(response));
+    const room = context.memory.room(held, pieceMemory(slice.byteLength)); // I4
     if (room !== undefined) await room;
-    const all: Buffer[] = [];
-    if (this.#isOver()) return all;
+    const copies: Buffer[] = [];
+    let left = slice.byteLength;
     for await (const buffers of slice.pieces()) {
-      for (const buffer of buffers) all.push(Buffer.from(buffer));
+      if (this.#isOver()) return;
+      for (const buffer of buffers) left -= buffer.length;
+      if (left === 0 && copies.length === 0) this.#sendSlice(slice, buffers, from);
+      else for (const buffer of buffers) copies.push(Buffer.from(buffer));
     }
-    return all;
+    if (copies.length > 0 && !this.#isOver()) this.#sendSlice(slice, copies, from);
+    held.giveRoom();
   }
 
   #sendHead(slice: StreamSlice): void {
