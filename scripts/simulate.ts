@@ -1,9 +1,11 @@
 /**
  * `npm run simulate`: crash histories of log, database and streams on a simulated disk, and of whole
- * nodes with their clients in a virtual world, more than `npm test` has time for. Prints how many ran; a failure prints the command that replays it.
+ * nodes with their clients in a virtual world, more than `npm test` has time for. Prints how many
+ * ran; a failure prints the command that replays it.
  *
  *   npm run simulate -- --histories 20000 --seed 1
  *   npm run simulate -- --only streams --histories 1 --seed 1535
+ *   npm run simulate -- --only world --histories 1 --seed 42
  */
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';

@@ -112,7 +112,7 @@ export class World {
             requestCut: 0.02,
             responseLost: 0.03,
             responseCut: 0.03,
-            repeated: 0.05,
+            repeated: 0.1,
             slow: 0.06,
           },
     });
@@ -373,4 +373,11 @@ function attemptsAsOne(observations: readonly StreamObservation[]): StreamObserv
     });
   }
   return [...all, ...appends.values()];
+}
+
+/** Requests, answers, calls of the disk and timers of one world, as a hash of each. */
+export async function traceOf(seed: number): Promise<string> {
+  const world = new World(seed, worldTotals());
+  await world.run();
+  return world.trace;
 }

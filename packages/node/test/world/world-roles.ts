@@ -96,7 +96,7 @@ export function appender(path: string, json: boolean, withSeq: boolean): Role {
     let number = client.random.integer(3);
     for (let step = 0; step < STEPS && !world.finishing; step++) {
       const streamSeq = withSeq ? String(1000 + number) : undefined;
-      number += client.random.between(0, 2);
+      number = Math.max(0, number + client.random.between(-2, 3)); // a lower one is refused, for ever
       const count = json ? client.random.between(1, 3) : 1;
       const outcome = await client.append(path, json, {
         messages: Array.from({ length: count }, () => client.message(json)),
@@ -142,8 +142,8 @@ export function tailer(path: string, json: boolean, tail: TailState): Role {
     let complete = false;
     while (!tail.closed && !tail.over && !complete) {
       if (world.quiet && ++finishing > PATIENCE) throw new Error(`${client.name} never caught up`);
-      if (overSse && !world.finishing) {
-        await tailOverSse(client, path, json, tail, () => world.finishing);
+      if (overSse && !world.quiet) {
+        await tailOverSse(client, path, json, tail, () => world.quiet);
       } else {
         const wasQuiet = world.quiet;
         const outcome = await client.read(path, tail.offset, true);
