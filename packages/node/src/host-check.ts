@@ -7,11 +7,18 @@ import { isIPv4 } from 'node:net';
 
 /** True for addresses that only this machine can reach. */
 export function isLoopbackAddress(host: string): boolean {
-  const bare = host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;
-  const name = bare.toLowerCase();
-  if (name === 'localhost' || name.endsWith('.localhost') || name === '::1') return true;
-  const four = name.startsWith('::ffff:') ? name.slice('::ffff:'.length) : name;
-  return isIPv4(four) && four.startsWith('127.');
+  const name = host.toLowerCase();
+  // Brackets are for IPv6; an address to bind to has none.
+  const inBrackets = name.startsWith('[') && name.endsWith(']');
+  const six = inBrackets ? name.slice(1, -1) : name;
+  if (six === '::1') return true;
+  if (six.startsWith('::ffff:')) return isLoopbackIPv4(six.slice('::ffff:'.length));
+  if (inBrackets) return false;
+  return name === 'localhost' || name.endsWith('.localhost') || isLoopbackIPv4(name);
+}
+
+function isLoopbackIPv4(text: string): boolean {
+  return isIPv4(text) && text.startsWith('127.');
 }
 
 /** The name in a `Host` header without its port; `undefined` when it is not one. */
