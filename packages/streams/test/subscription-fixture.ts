@@ -2,7 +2,7 @@
  * Stream and subscription engine over the real database on a simulated disk and clock, with a
  * receiver that answers what a test wants.
  */
-import { HoldfastError, type Random, SILENT } from '@holdfast/core';
+import { HoldfastError, type Logger, type Random, SILENT } from '@holdfast/core';
 import { type Database, openDatabase } from '@holdfast/database';
 import { SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
 import { splitJson } from '../src/messages.ts';
@@ -109,6 +109,9 @@ export interface FixtureOptions {
   readonly fs?: SimFs;
   readonly clock?: SimClock;
   readonly receiver?: FakeReceiver;
+  readonly logger?: Logger;
+  /** Of the lives before: no two of them draw the same. */
+  readonly random?: Random;
 }
 
 export class SubscriptionFixture {
@@ -123,11 +126,11 @@ export class SubscriptionFixture {
 
   private constructor(options: FixtureOptions) {
     this.#options = options;
-    this.random = new SeededRandom(options.seed ?? 1);
+    this.random = options.random ?? new SeededRandom(options.seed ?? 1);
     this.clock = options.clock ?? new SimClock(new SeededRandom(options.seed ?? 1));
     this.fs = options.fs ?? new SimFs();
     this.receiver = options.receiver ?? new FakeReceiver();
-    const components = { clock: this.clock, random: this.random, logger: SILENT };
+    const components = { clock: this.clock, random: this.random, logger: options.logger ?? SILENT };
     this.streams = createStreamEngine(components);
     const { publicUrl = 'https://node.example' } = options;
     this.engine = createSubscriptionEngine(
@@ -158,6 +161,7 @@ export class SubscriptionFixture {
     return SubscriptionFixture.open({
       ...this.#options,
       receiver: this.receiver,
+      random: this.random,
       fs: this.fs.kill(),
       clock: this.clock.nextIncarnation(),
       ...options,
@@ -169,6 +173,7 @@ export class SubscriptionFixture {
     return SubscriptionFixture.open({
       ...this.#options,
       receiver: this.receiver,
+      random: this.random,
       fs: this.fs,
       clock: this.clock.nextIncarnation(),
       ...options,

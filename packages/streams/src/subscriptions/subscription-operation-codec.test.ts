@@ -28,7 +28,6 @@ const shard = 1 as ShardId;
 const text = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 });
 const whole = fc.maxSafeNat();
 const position = fc.record({ messages: whole, bytes: whole });
-const option = { requiredKeys: [] } as const;
 
 const state: fc.Arbitrary<SubscriptionState> = fc.record(
   {
@@ -64,7 +63,7 @@ const config = fc
       streams: fc.array(text, { maxLength: 4 }),
       leaseTtlMs: whole,
     }),
-    fc.record({ pattern: text, webhookUrl: text, wakeStream: text, description: text }, option),
+    fc.record({ pattern: text, webhookUrl: text, wakeStream: text, description: text }, { requiredKeys: [] }),
   )
   .map(([always, sometimes]) => ({ ...always, ...sometimes }));
 
