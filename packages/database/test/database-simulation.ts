@@ -1,7 +1,8 @@
 /**
  * Crash histories of the whole database on a simulated disk: random commits, checkpoints and
  * merges beside each other, power cuts and kills between any two calls, recovery of recovery,
- * disks that fill up and get room again. One seed gives one history.
+ * disks that fill up and get room again, copies of metadata that rot or vanish at a restart and
+ * while the database runs. One seed gives one history.
  *
  * The oracle: every commit also writes its number under one key, so the state found after a
  * crash names the commit it stands at. It must be no older than the last acknowledged commit, and
@@ -31,6 +32,10 @@ export interface HistoryTotals {
   failures: number;
   /** Commits refused by a full disk, with the certainty that nothing was written. */
   refusals: number;
+  /** Copies of metadata, and footers of extent files, that rotted or were lost. */
+  rots: number;
+  /** Damages found and mended. */
+  repairs: number;
 }
 
 type Changes = ReadonlyMap<string, Buffer | undefined>;
@@ -55,6 +60,8 @@ export async function runDatabaseHistories(range: HistoryRange): Promise<History
     checkpoints: 0,
     failures: 0,
     refusals: 0,
+    rots: 0,
+    repairs: 0,
   };
   await runHistories(range, REPLAY, async (seed) => {
     await new History(seed, totals).run();
@@ -110,8 +117,62 @@ class History {
     this.#totals.crashes++;
     this.#clock = this.#clock.nextIncarnation();
     const next = this.#interleaving();
-    this.#fs =
-      this.#random.integer(4) === 0 ? this.#fs.kill(next) : this.#fs.powerCut(this.#random, next);
+    if (this.#random.integer(4) === 0) {
+      this.#fs = this.#fs.kill(next);
+      return;
+    }
+    this.#fs = this.#fs.powerCut(this.#random, next);
+    // Whatever has a name now keeps it; after a kill a second copy might still lose its own.
+    for (let i = this.#random.integer(4); i > 0; i--) this.#rot(this.#wholePairs());
+    if (this.#random.integer(4) === 0) this.#rotFooter();
+  }
+
+  /** Files that rest twice and are whole in both copies. */
+  #wholePairs(): string[] {
+    const { disk } = this.#fs;
+    const paths = new Set(disk.paths());
+    return [...paths].filter((path) => {
+      const mirror = `${path}.mirror`;
+      return paths.has(mirror) && disk.content(path).equals(disk.content(mirror));
+    });
+  }
+
+  /** One copy of one of them is damaged or lost. */
+  #rot(pairs: readonly string[]): void {
+    if (pairs.length === 0) return;
+    const { disk } = this.#fs;
+    const pair = pairs[this.#random.integer(pairs.length)] as string;
+    const path = this.#random.integer(2) === 0 ? pair : `${pair}.mirror`;
+    const { length } = disk.content(path);
+    const way = this.#random.integer(4);
+    if (way === 0) disk.deleteFile(path);
+    else if (way === 1) disk.truncateFile(path, this.#random.integer(length));
+    else disk.flipBit(path, this.#random.integer(length), this.#random.integer(8));
+    this.#totals.rots++;
+  }
+
+  #rotFooter(): void {
+    const { disk } = this.#fs;
+    const files = disk.paths().filter((path) => path.endsWith('.hfx'));
+    if (files.length === 0) return;
+    const path = files[this.#random.integer(files.length)] as string;
+    const { length } = disk.content(path);
+    if (length < 128) return;
+    disk.flipBit(path, length - 1 - this.#random.integer(128), this.#random.integer(8));
+    this.#totals.rots++;
+  }
+
+  /** Only what is whole and durable twice: two faults at once are more than is promised. */
+  async #rotWhileRunning(): Promise<void> {
+    const before = this.#wholePairs();
+    await this.#fs.syncDirectory('/data');
+    const after = new Set(this.#wholePairs());
+    this.#rot(before.filter((path) => after.has(path)));
+  }
+
+  async #scrub(database: Database): Promise<void> {
+    await database.scrub();
+    this.#totals.repairs += database.stats().integrity.repaired;
   }
 
   async #live(toTheEnd: boolean): Promise<void> {
@@ -132,6 +193,8 @@ class History {
   async #reopenAndVerify(): Promise<void> {
     const { database, engine } = await this.#open();
     await this.#check(engine);
+    this.#relieve(); // mending takes room
+    await this.#scrub(database);
     const problems = await database.verify();
     if (problems.length > 0) throw new Error(`verify: ${JSON.stringify(problems)}`);
     await database.close();
@@ -155,7 +218,7 @@ class History {
   }
 
   async #step(database: Database, engine: RowEngine): Promise<void> {
-    const dice = this.#random.integer(14);
+    const dice = this.#random.integer(16);
     if (dice === 0) {
       await this.#checkpoint(database);
     } else if (dice === 1) {
@@ -166,6 +229,10 @@ class History {
       await allOf([this.#checkpoint(database), this.#burst(engine), database.compact()]);
     } else if (dice === 4) {
       await this.#squeezeOrRelieve(engine);
+    } else if (dice === 5) {
+      await this.#rotWhileRunning();
+    } else if (dice === 6 && this.#random.integer(2) === 0) {
+      await allOf([this.#scrub(database), this.#burst(engine), this.#checkpoint(database)]);
     } else {
       await this.#burst(engine);
     }
