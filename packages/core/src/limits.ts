@@ -161,9 +161,11 @@ export const LIMITS = {
   maxWakeStreams: 1_000,
   /** Requests that wait for one subscription. Beyond: `COMMIT_QUEUE_FULL` (503). */
   maxSubscriptionQueue: 256,
-  /** Shortest, usual and longest lease (PROTOCOL 6.2). */
+  /** Shortest lease (PROTOCOL 6.2). Below: `INVALID_SUBSCRIPTION`. */
   minLeaseTtlMs: 1_000,
+  /** Lease of a subscription that does not say. Longer: work of a dead worker waits longer. */
   leaseTtlMs: 30_000,
+  /** Longest lease. Beyond: `INVALID_SUBSCRIPTION`. */
   maxLeaseTtlMs: 600_000,
   /** Pause before a failed delivery is tried again; it doubles from there (PROTOCOL 7.1). */
   webhookRetryMs: 1_000,
