@@ -26,7 +26,6 @@
 import { createHash } from 'node:crypto';
 import {
   type Clock,
-  cut,
   type Effect,
   type FileHandle,
   type FileSystem,
@@ -131,7 +130,6 @@ class FsObjectStore implements ObjectStore {
       conditionOf(options, this.capabilities);
       const upload = await this.#upload(body, options, signal);
       try {
-        await cut('objects.fsUploaded');
         await this.#locks.within(key, signal, () =>
           this.#publish(key, upload.path, options, signal),
         );
@@ -258,7 +256,6 @@ class FsObjectStore implements ObjectStore {
       const { size, etag } = await writeBody(file, piecesOf(body, options.contentLength, signal));
       const info = { size, etag, modifiedMs, writeId: options.writeId };
       await writeFully(file, encodeTrailer(info), size);
-      await cut('objects.fsWritten');
       await file.datasync();
       await file.close();
       return { path, info };
@@ -295,7 +292,6 @@ class FsObjectStore implements ObjectStore {
         const effect = unmoved === undefined ? 'unknown' : 'none';
         throw fileError(error, 'naming an object', path, effect);
       }
-      await cut('objects.fsRenamed');
       await this.#sync(folder, 'unknown'); // I2
     });
   }
@@ -309,7 +305,6 @@ class FsObjectStore implements ObjectStore {
       if (isAbsence(error)) return false;
       throw fileError(error, 'deleting an object', path, 'unknown');
     }
-    await cut('objects.fsUnlinked');
     await this.#sync(folder, 'unknown'); // I2
     return true;
   }

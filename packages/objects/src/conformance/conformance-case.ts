@@ -25,14 +25,17 @@ export interface CaseSurroundings {
   readonly reopen: () => Promise<ObjectStore>;
 }
 
+const PATTERN_BYTES = 65_521;
+
+/** A pattern whose length is prime: no two places at a power of two from each other are equal. */
 export function bytesOf(length: number, seed = 1): Buffer {
-  const bytes = Buffer.allocUnsafe(length);
-  let state = seed * 2_654_435_761;
-  for (let at = 0; at < length; at++) {
+  const pattern = Buffer.allocUnsafe(Math.min(length, PATTERN_BYTES));
+  let state = Math.imul(seed, 2_654_435_761);
+  for (let at = 0; at < pattern.length; at++) {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
-    bytes[at] = state >>> 24;
+    pattern[at] = state >>> 24;
   }
-  return bytes;
+  return length <= PATTERN_BYTES ? pattern : Buffer.alloc(length, pattern);
 }
 
 export async function read(content: ObjectContent): Promise<Buffer> {
