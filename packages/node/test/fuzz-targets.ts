@@ -4,6 +4,7 @@ import type { FuzzTarget } from '@holdfast/testkit';
 import { hostName, HostCheck } from '../src/host-check.ts';
 import type { HoldfastNode } from '../src/index.ts';
 import { openNode } from '../src/index.ts';
+import { WebhookAddressPolicy } from '../src/webhook-address-policy.ts';
 
 const checks = [new HostCheck([], true), new HostCheck(['app.example'], true)];
 
@@ -27,6 +28,44 @@ const hostTarget: FuzzTarget<{ header: string; accepted: boolean[] }> = {
     if (hostname === 'app.example' && accepted[0] === false) return;
     const own = /^(?:.*\.)?localhost$|^127\.\d+\.\d+\.\d+$|^\[::1\]$|^\[::ffff:7f[0-9a-f:]+\]$/;
     if (!own.test(hostname)) throw new Error(`${header} is not this machine: ${hostname}`);
+  },
+};
+
+const webhooks = new WebhookAddressPolicy({ allowLoopback: false });
+
+const webhookTarget: FuzzTarget<URL> = {
+  name: 'webhook-url',
+  corpus: [
+    'https://hooks.example.com/a?b=c',
+    'https://[2606:4700::1111]:8443/',
+    'https://8.8.8.8/',
+    'http://127.0.0.1:4437/',
+    'https://user@host.example.com/',
+  ].map((text) => Buffer.from(text)),
+  tokens: [
+    '@',
+    '[::1]',
+    '127.1',
+    '0x7f000001',
+    '2130706433',
+    '%2f',
+    '\\\\',
+    '\t',
+    'localhost',
+    '.',
+    '#',
+  ],
+  codes: ['WEBHOOK_URL_REJECTED'],
+  parse: (input) => webhooks.checkUrl(input.toString('latin1')),
+  check(url, input) {
+    if (url.protocol !== 'https:' || url.username !== '' || url.password !== '') {
+      throw new Error(`${url.href} is more than an address`);
+    }
+    const { hostname } = url;
+    const local = /^(127|10|0|169\.254|192\.168)\.|^\[(::|f[cde])|(^|\.)localhost\.?$/;
+    if (local.test(hostname)) throw new Error(`${hostname} is not public`);
+    if (/[\s\\]/.test(input.toString('latin1')))
+      throw new Error('another parser sees another host');
   },
 };
 
@@ -106,4 +145,4 @@ function requestOf(input: Buffer): Request | undefined {
   }
 }
 
-export const FUZZ_TARGETS: readonly FuzzTarget[] = [hostTarget, requestTarget];
+export const FUZZ_TARGETS: readonly FuzzTarget[] = [hostTarget, webhookTarget, requestTarget];
