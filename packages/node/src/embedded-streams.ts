@@ -5,6 +5,7 @@
 import { HoldfastError, LIMITS } from '@holdfast/core';
 import {
   formatPosition,
+  isReservedPath,
   parsePosition,
   type Position,
   type ProducerTag,
@@ -100,6 +101,7 @@ export class EmbeddedStreams {
     path: string,
     options: OpenStreamOptions = {},
   ): Promise<StreamHandle<Message>> {
+    assertOwn(path);
     const existing = this.#find(path);
     if (existing !== undefined && fits(existing, options)) return this.#handle(existing);
     const { info } = await this.store.create(createRequest(path, options));
@@ -121,6 +123,7 @@ export class EmbeddedStreams {
   }
 
   async delete(path: string): Promise<void> {
+    assertOwn(path);
     await this.store.delete(path);
   }
 
@@ -230,6 +233,13 @@ export class StreamHandle<Message = unknown> {
 
   info(): StreamSummary {
     return summaryOf(this.#store.stat(this.path));
+  }
+}
+
+/** The streams of the protocol itself are written by it alone. */
+function assertOwn(path: string): void {
+  if (isReservedPath(path)) {
+    throw new HoldfastError('ROUTE_NOT_FOUND', 'this path is reserved for the protocol');
   }
 }
 
