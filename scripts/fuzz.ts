@@ -57,6 +57,7 @@ async function hunt(forMs: number): Promise<void> {
   let done = 0;
   for (let next = seed; performance.now() < end; next += CHUNK) {
     for (const target of targets) {
+      if (performance.now() >= end) break;
       const count = Math.ceil(CHUNK / (target.cost ?? 1));
       await fuzz(target, { seed: next, count });
       done += count;
