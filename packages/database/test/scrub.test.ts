@@ -308,7 +308,7 @@ describe('a damaged segment of the log', () => {
       const segments = bench.files('.seg');
       expect(segments.length).toBeGreaterThan(2);
       const victim = segments.at(which === 'oldest' ? 0 : -1) as string;
-      bench.fs.disk.flipBit(victim, 4096 + 150, 1);
+      bench.fs.disk.flipBit(victim, 4096 + 130, 1);
       const { damages } = await bench.run(database.scrub());
       expect(damages).toMatchObject([{ path: victim, state: 'repaired' }]);
       expect(damages[0]?.firstLsn).toBeGreaterThan(0);
