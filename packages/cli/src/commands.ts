@@ -11,6 +11,9 @@ import { streamList } from './stream/list.ts';
 import { streamRead } from './stream/read.ts';
 import { streamRemove } from './stream/remove.ts';
 import { streamTail } from './stream/tail.ts';
+import { subscriptionList } from './subscription/list.ts';
+import { subscriptionRemove } from './subscription/remove.ts';
+import { subscriptionShow } from './subscription/show.ts';
 import { verify } from './verify.ts';
 
 export const COMMANDS: readonly Command[] = [
@@ -24,6 +27,9 @@ export const COMMANDS: readonly Command[] = [
   streamClose,
   streamRemove,
   streamInfo,
+  subscriptionList,
+  subscriptionShow,
+  subscriptionRemove,
   verify,
   rebalance,
 ];

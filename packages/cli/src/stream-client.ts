@@ -1,5 +1,5 @@
 /**
- * Streams of a node over HTTP, with the platform's `fetch`. Every answer that is not what was
+ * Streams and subscriptions of a node over HTTP, with the platform's `fetch`. Every answer that is not what was
  * asked for becomes a `CommandError` with the exit code that goes with it.
  */
 import { ERROR_CODES, type ErrorCode } from '@holdfast/core';
@@ -10,6 +10,7 @@ import { EXIT, exitCodeOf, exitCodeOfStatus } from './exit-codes.ts';
 const DEFAULT_URL = 'http://127.0.0.1:4437';
 const STREAM_PATH = '/v1/stream/';
 const LIST_PATH = '/v1/streams';
+const SUBSCRIPTIONS_PATH = '__ds/subscriptions';
 
 export interface ClientRequest {
   readonly method: string;
@@ -50,6 +51,16 @@ export class StreamClient {
   async list(query: Readonly<Record<string, string | undefined>>): Promise<Response> {
     const target = this.#base.pathname.replace(/\/+$/, '') + LIST_PATH;
     return this.#send(target, { method: 'GET', query }, undefined);
+  }
+
+  async subscriptions(request: ClientRequest): Promise<Response> {
+    return this.#send(this.urlPath(SUBSCRIPTIONS_PATH), request, undefined);
+  }
+
+  async subscription(id: string, request: ClientRequest): Promise<Response> {
+    if (/^\.{0,2}$/.test(id)) throw usageError(`"${id}" is not the id of a subscription`);
+    const target = `${this.urlPath(SUBSCRIPTIONS_PATH)}/${encodeURIComponent(id)}`;
+    return this.#send(target, request, undefined);
   }
 
   async #send(target: string, request: ClientRequest, path: string | undefined): Promise<Response> {
@@ -126,7 +137,8 @@ interface Problem {
 
 async function readProblem(response: Response): Promise<Problem> {
   const text = await response.text().catch(() => '');
-  if (!response.headers.get('content-type')?.startsWith('application/problem+json')) return {};
+  if (!/^application\/(?:problem\+)?json/.test(response.headers.get('content-type') ?? ''))
+    return {};
   try {
     return JSON.parse(text) as Problem;
   } catch {
@@ -145,6 +157,8 @@ function hintFor(code: string, path = 'PATH', response: Response): string | unde
   switch (code) {
     case 'STREAM_NOT_FOUND':
       return `create it with "holdfast stream create ${path}", or see "holdfast stream ls"`;
+    case 'SUBSCRIPTION_NOT_FOUND':
+      return 'see "holdfast subscription ls"';
     case 'STREAM_CLOSED':
       return 'a closed stream stays closed: fork it to go on';
     case 'CONTENT_TYPE_MISMATCH':
