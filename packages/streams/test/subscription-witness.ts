@@ -9,7 +9,7 @@ import type { StreamInfo } from '../src/stream-store.ts';
 import { DEAD_LETTERS_PATH } from '../src/subscriptions/dead-letters.ts';
 import { PathPattern } from '../src/subscriptions/path-pattern.ts';
 import type { SubscriptionEngine } from '../src/subscriptions/subscription-engine.ts';
-import type { SubscriptionConfig, WakeStream } from '../src/subscriptions/subscription-store.ts';
+import type { WakeStream } from '../src/subscriptions/subscription-store.ts';
 import type { WebhookRequest } from '../src/subscriptions/webhook-sender.ts';
 import { textOf } from './engine-fixture.ts';
 import type { WakeBody } from './subscription-fixture.ts';
@@ -40,15 +40,17 @@ interface Counts {
 
 export class SubscriptionWitness {
   readonly #counts: Counts;
+  readonly #maxAttempts: number;
   readonly #known = new Map<string, Known>();
-  readonly #configs = new Map<string, SubscriptionConfig>();
   readonly #deleted = new Set<string>();
   #putting: { readonly id: string; readonly tails: ReadonlyMap<string, StreamInfo> } | undefined;
   #engine: SubscriptionEngine | undefined;
   #streams: StreamEngine | undefined;
 
-  constructor(counts: Counts) {
+  /** @param maxAttempts after which deliveries are given up. */
+  constructor(counts: Counts, maxAttempts: number) {
     this.#counts = counts;
+    this.#maxAttempts = maxAttempts;
   }
 
   /** A new life: what was on its way at the end of the last may have happened. */
@@ -56,19 +58,15 @@ export class SubscriptionWitness {
     this.#engine = engine;
     this.#streams = streams;
     for (const [id, known] of this.#known) {
-      if (known.deleting) this.deleted(id);
+      if (!known.deleting) continue;
+      this.deleted(id);
+      this.put(id, false); // it may still be there
     }
     if (this.#putting !== undefined) this.put(this.#putting.id, false);
     this.look(engine, streams, nowMs);
   }
 
-  putting(
-    id: string,
-    config: SubscriptionConfig,
-    engine: SubscriptionEngine,
-    streams: StreamEngine,
-  ): void {
-    this.#configs.set(id, config);
+  putting(id: string, engine: SubscriptionEngine, streams: StreamEngine): void {
     const known = this.#known.get(id);
     if (known !== undefined) known.retry = undefined; // a parked one is woken by it
     if (engine.list({ limit: 100 }).some((info) => info.id === id)) return;
@@ -80,7 +78,7 @@ export class SubscriptionWitness {
   /** @param certain it was acknowledged: then no history is replayed. */
   put(id: string, certain = true): void {
     const putting = this.#putting;
-    this.#putting = undefined;
+    if (putting?.id === id) this.#putting = undefined;
     const streams = this.#streams as StreamEngine;
     const info = this.#engine?.list({ limit: 100 }).find((one) => one.id === id);
     if (info === undefined) return;
@@ -111,12 +109,8 @@ export class SubscriptionWitness {
     return this.#known.get(id)?.wakeId === wakeId;
   }
 
-  acking(id: string, _acks: readonly { readonly path: string; readonly offset: Position }[]): void {
-    this.#of(id).retry = undefined;
-  }
-
   /** Whoever had the wake was answered: a next one may come at once. */
-  answered(id: string, _generation: number): void {
+  answered(id: string): void {
     this.#of(id).retry = undefined;
   }
 
@@ -175,7 +169,9 @@ export class SubscriptionWitness {
       if (known.deleting || this.#putting?.id === info.id) continue;
       if (info.generation < known.generation) fail('a generation is taken back', info.id);
       const { nextAttemptAtMs: atMs, generation } = info;
-      if (atMs !== undefined && info.config.type === 'webhook' && !info.parked) {
+      if (info.failedAttempts >= this.#maxAttempts)
+        known.retry = undefined; // it is given up
+      else if (atMs !== undefined && info.config.type === 'webhook') {
         if (atMs - nowMs > 60_000) fail('a retry is too far away', info.id);
         known.retry = { atMs, generation };
       }

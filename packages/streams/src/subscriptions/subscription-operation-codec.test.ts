@@ -63,7 +63,10 @@ const config = fc
       streams: fc.array(text, { maxLength: 4 }),
       leaseTtlMs: whole,
     }),
-    fc.record({ pattern: text, webhookUrl: text, wakeStream: text, description: text }, { requiredKeys: [] }),
+    fc.record(
+      { pattern: text, webhookUrl: text, wakeStream: text, description: text },
+      { requiredKeys: [] },
+    ),
   )
   .map(([always, sometimes]) => ({ ...always, ...sometimes }));
 
