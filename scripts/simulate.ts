@@ -1,6 +1,6 @@
 /**
- * `npm run simulate`: crash histories of log, database and streams on a simulated disk, and of whole
- * nodes with their clients in a virtual world, more than `npm test` has time for. Prints how many
+ * `npm run simulate`: crash histories of log, database, streams and subscriptions on a simulated disk,
+ * and of whole nodes with their clients in a virtual world, more than `npm test` has time for. Prints how many
  * ran; a failure prints the command that replays it.
  *
  *   npm run simulate -- --histories 20000 --seed 1
@@ -13,13 +13,15 @@ import { runDatabaseHistories } from '../packages/database/test/database-simulat
 import { runLogHistories } from '../packages/log/test/log-simulation.ts';
 import { runWorldHistories } from '../packages/node/test/world/world-history.ts';
 import { runStreamHistories } from '../packages/streams/test/stream-simulation.ts';
+import { runSubscriptionHistories } from '../packages/streams/test/subscription-simulation.ts';
 
 type Run = (options: { seed: number; count: number }) => Promise<{ readonly histories: number }>;
 
 const SIMULATIONS: Readonly<Record<string, { readonly run: Run; readonly share: number }>> = {
-  log: { run: runLogHistories, share: 0.44 },
-  database: { run: runDatabaseHistories, share: 0.44 },
+  log: { run: runLogHistories, share: 0.43 },
+  database: { run: runDatabaseHistories, share: 0.43 },
   streams: { run: runStreamHistories, share: 0.1 },
+  subscriptions: { run: runSubscriptionHistories, share: 0.02 },
   world: { run: runWorldHistories, share: 0.02 },
 };
 /** Histories between two lines of progress. */
