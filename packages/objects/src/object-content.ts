@@ -48,10 +48,7 @@ export function openContent(
   call.signal.addEventListener('abort', onAbort, { once: true });
   if (call.signal.aborted) onAbort();
 
-  let begun = false;
   async function* body(): AsyncGenerator<Buffer, void, void> {
-    if (begun) throw new TypeError('the body of an object is read once');
-    begun = true;
     let got = 0;
     try {
       for (;;) {
@@ -72,7 +69,7 @@ export function openContent(
       await release();
     }
   }
-  return { ...info, offset, length, body: body(), close: release };
+  return { ...info, offset, length, body: readOnce(body), close: release };
 }
 
 /** The bytes a range asks for: `undefined` when it begins behind the end. */
@@ -96,4 +93,16 @@ export function assertRange(range: {
   const { offset, length = 1 } = range;
   if (!Number.isSafeInteger(offset) || offset < 0) throw new TypeError(`not an offset: ${offset}`);
   if (!Number.isSafeInteger(length) || length < 1) throw new TypeError(`not a length: ${length}`);
+}
+
+/** A second loop over a body would find nothing and look like an empty object. */
+export function readOnce(body: () => AsyncGenerator<Buffer, void, void>): AsyncIterable<Buffer> {
+  let begun = false;
+  return {
+    [Symbol.asyncIterator]: () => {
+      if (begun) throw new TypeError('the body of an object is read once');
+      begun = true;
+      return body();
+    },
+  };
 }

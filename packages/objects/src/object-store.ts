@@ -86,7 +86,10 @@ export interface PutOptions extends CallOptions {
   readonly ifMatch?: string | undefined;
   /** Bytes that `body` will give; another number is `OBJECT_LENGTH_MISMATCH`, and nothing is put. */
   readonly contentLength?: number | undefined;
-  /** 32 hexadecimal digits, kept with the object: a name for this one write. See 11. */
+  /**
+   * 32 hexadecimal digits, kept with the object: a name for this one write. See 11. Without one a
+   * decorator may give it a name of its own.
+   */
   readonly writeId?: string | undefined;
 }
 

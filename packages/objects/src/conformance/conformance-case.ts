@@ -23,6 +23,8 @@ export interface CaseSurroundings {
   /** A size that takes the way of large objects: several parts. */
   readonly largeBytes: number;
   readonly reopen: () => Promise<ObjectStore>;
+  /** Answers get lost: then a refusal may leave open whether an earlier attempt had won. */
+  readonly losesAnswers: boolean;
 }
 
 const PATTERN_BYTES = 65_521;

@@ -41,6 +41,8 @@ export interface ObjectStoreConformanceOptions {
   readonly unsupported?: Partial<Record<ObjectStoreFeature, string>>;
   /** Bytes that make the backend take several parts or pieces. Default 700 000. */
   readonly largeBytes?: number;
+  /** The store retries over a way on which answers get lost. Default: false. */
+  readonly losesAnswers?: boolean;
 }
 
 const DEFAULT_LARGE_BYTES = 700_000;
@@ -53,7 +55,7 @@ const CASES: readonly ConformanceCase[] = [
 ];
 
 export function objectStoreConformance(options: ObjectStoreConformanceOptions): void {
-  const { unsupported = {}, largeBytes = DEFAULT_LARGE_BYTES } = options;
+  const { unsupported = {}, largeBytes = DEFAULT_LARGE_BYTES, losesAnswers = false } = options;
   options.it('declares the capabilities that the suite is told of', () =>
     within(options, async ({ store }) => assertDeclared(store, unsupported, largeBytes)),
   );
@@ -63,6 +65,7 @@ export function objectStoreConformance(options: ObjectStoreConformanceOptions): 
       within(options, ({ store, reopen }) =>
         run(store, {
           largeBytes,
+          losesAnswers,
           reopen: () => reopen?.() ?? Promise.reject(new Error('the suite got no way to reopen')),
         }),
       );

@@ -188,7 +188,7 @@ export const VALUE_CASES: readonly ConformanceCase[] = [
         assert.equal(content.writeId, WRITE_ID);
         await content.close();
         await store.put('named', bytesOf(length));
-        assert.equal((await store.head('named')).writeId, undefined);
+        assert.notEqual((await store.head('named')).writeId, WRITE_ID);
       }
     },
   },
