@@ -8,7 +8,9 @@
  * 2. Requests of producers, creates, closes and deletes are retried until answered; a plain
  *    append is never retried, and its outcome stays unknown when the answer was lost.
  */
-import { OCTETS, JSON_TYPE, request, type HttpResponse } from './http-request.ts';
+import type { AppendObservation } from '@holdfast/testkit';
+import { CHAINS, type Chain, type ChainRequest } from './crash-chains.ts';
+import { JSON_TYPE, request, type HttpResponse } from './http-request.ts';
 import type { ServerProcess } from './server-process.ts';
 
 export interface Message {
@@ -20,16 +22,7 @@ export const WRITERS = 8;
 export const SHARED_STREAMS = 3;
 /** Writers from here on append without producer headers, each to a stream of its own. */
 export const FIRST_PLAIN_WRITER = 6;
-
-/** What a chain of create, append, close, fork and delete has been acknowledged up to. */
-export const CHAIN_STEPS = ['create', 'append', 'close', 'fork', 'delete', 'deleteFork'] as const;
-export type ChainStep = (typeof CHAIN_STEPS)[number];
-
-export interface Chain {
-  readonly name: string;
-  /** Steps acknowledged. */
-  done: number;
-}
+const EXPIRES_AFTER_MS = 400;
 
 export interface WriterRecord {
   readonly writer: number;
@@ -39,6 +32,8 @@ export interface WriterRecord {
   readonly answered: number[];
   readonly unknown: number[];
   readonly chains: Chain[];
+  /** Streams with an absolute end, all acknowledged. */
+  readonly ending: { readonly name: string; readonly expiresAtMs: number }[];
 }
 
 /** Thrown into a writer when the workload ends. */
@@ -51,7 +46,10 @@ export class CrashWorkload {
     answered: [],
     unknown: [],
     chains: [],
+    ending: [],
   }));
+  /** Every append to the shared and plain streams, by stream. */
+  readonly appends = new Map<string, AppendObservation[]>();
   acknowledgements = 0;
   retries = 0;
   readonly #server: ServerProcess;
@@ -78,6 +76,12 @@ export class CrashWorkload {
     this.#stopping = true;
   }
 
+  /** Waits while the server is down; false once the workload ends. */
+  async goesOn(): Promise<boolean> {
+    await this.#up;
+    return !this.#stopping;
+  }
+
   /** Runs until `stop`; rejects on an answer that no kill explains. */
   async run(): Promise<void> {
     for (let index = 0; index < SHARED_STREAMS; index++) {
@@ -97,6 +101,7 @@ export class CrashWorkload {
         if (plain) await this.#appendPlain(record);
         else await this.#appendAsProducer(record);
         if (turn % 12 === record.writer) await this.#chain(record);
+        if (turn % 24 === record.writer) await this.#ending(record);
       }
     } catch (error) {
       if (!(error instanceof Stopped)) throw error;
@@ -107,55 +112,66 @@ export class CrashWorkload {
     const n = record.acknowledged;
     const message: Message = { w: record.writer, n };
     const stream = `shared/${record.writer % SHARED_STREAMS}`;
+    const observed = this.#observe(stream, message);
     await this.#untilAnswered([200, 204], 'POST', stream, {
       headers: { ...JSON_TYPE, ...producer(`writer-${record.writer}`, n) },
       body: JSON.stringify(message),
     });
+    observed(true);
     record.acknowledged = n + 1;
   }
 
   async #appendPlain(record: WriterRecord): Promise<void> {
     const n = record.answered.length + record.unknown.length;
-    const body = JSON.stringify({ w: record.writer, n } satisfies Message);
-    const answer = await this.#once('POST', `plain/${record.writer}`, { headers: JSON_TYPE, body });
+    const message: Message = { w: record.writer, n };
+    const stream = `plain/${record.writer}`;
+    const observed = this.#observe(stream, message);
+    const body = JSON.stringify(message);
+    const answer = await this.#once('POST', stream, { headers: JSON_TYPE, body });
     if (answer === undefined) {
       record.unknown.push(n);
       return;
     }
     if (answer.status !== 204) throw new Error(`plain append: ${answer.status} ${answer.text}`);
+    observed(true);
     record.answered.push(n);
     this.#acknowledge();
   }
 
-  /** One life of a stream and its fork, step by step. */
-  async #chain(record: WriterRecord): Promise<void> {
-    const name = `chain/${record.writer}/${record.chains.length}`;
-    const chain: Chain = { name, done: 0 };
-    record.chains.push(chain);
-    const steps: Record<ChainStep, () => Promise<void>> = {
-      create: () => this.#untilAnswered([200, 201], 'PUT', name, { headers: OCTETS }),
-      append: () => this.#chainAppend(name, 0, 'first;', false),
-      close: () => this.#chainAppend(name, 1, 'last;', true),
-      fork: () =>
-        this.#untilAnswered([200, 201], 'PUT', `${name}/fork`, {
-          headers: { 'stream-forked-from': `/v1/stream/${name}` },
-        }),
-      // A retry of a delete that did happen finds the stream gone or absent.
-      delete: () => this.#untilAnswered([204, 404, 410], 'DELETE', name, {}),
-      deleteFork: () => this.#untilAnswered([204, 404, 410], 'DELETE', `${name}/fork`, {}),
+  /** From now on; what is called when it is over says whether it was acknowledged. */
+  #observe(stream: string, { w, n }: Message): (acknowledged: boolean) => void {
+    const history = this.appends.get(stream) ?? [];
+    this.appends.set(stream, history);
+    const invoked = performance.now();
+    const index = history.length;
+    const base = { kind: 'append' as const, message: `${w}:${n}`, invoked };
+    history.push({ ...base, acknowledged: false, returned: Infinity });
+    return (acknowledged) => {
+      history[index] = { ...base, acknowledged, returned: performance.now() };
     };
-    // Every other chain keeps its fork, so that soft-deleted sources live through all cycles.
-    const last = record.chains.length % 2 === 0 ? CHAIN_STEPS.length : CHAIN_STEPS.length - 1;
-    for (const step of CHAIN_STEPS.slice(0, last)) {
-      await steps[step]();
+  }
+
+  /** One life of some streams, step by step. */
+  async #chain(record: WriterRecord): Promise<void> {
+    const kind = CHAINS[record.chains.length % CHAINS.length] as (typeof CHAINS)[number];
+    const chain: Chain = kind.begin(record.writer, record.chains.length);
+    record.chains.push(chain);
+    for (const step of chain.steps) {
+      await this.#send(step);
       chain.done++;
     }
   }
 
-  #chainAppend(name: string, seq: number, body: string, close: boolean): Promise<void> {
-    const closing = close ? { 'stream-closed': 'true' } : {};
-    const headers = { ...OCTETS, ...producer('chain', seq), ...closing };
-    return this.#untilAnswered([200, 204], 'POST', name, { headers, body });
+  #send({ method, stream, expected, ...options }: ChainRequest): Promise<void> {
+    return this.#untilAnswered(expected, method, stream, options);
+  }
+
+  async #ending(record: WriterRecord): Promise<void> {
+    const expiresAtMs = Date.now() + EXPIRES_AFTER_MS;
+    const name = `ending/${record.writer}/${record.ending.length}`;
+    const headers = { ...JSON_TYPE, 'stream-expires-at': new Date(expiresAtMs).toISOString() };
+    await this.#untilAnswered([200, 201], 'PUT', name, { headers, body: '[1,2]' });
+    record.ending.push({ name, expiresAtMs });
   }
 
   async #untilAnswered(
@@ -183,8 +199,7 @@ export class CrashWorkload {
     stream: string,
     options: Parameters<typeof request>[2],
   ): Promise<HttpResponse | undefined> {
-    await this.#up;
-    if (this.#stopping) throw new Stopped();
+    if (!(await this.goesOn())) throw new Stopped();
     try {
       return await request(method, this.#server.stream(stream), options);
     } catch {

@@ -8,9 +8,11 @@
  * 3. No child outlives the test process, and no directory made here outlives its server.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 export interface ServerSettings {
@@ -21,6 +23,8 @@ export interface ServerSettings {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly longPollTimeoutMs?: number;
+  /** Another program that takes the arguments of `serve` and prints the same first line. */
+  readonly command?: readonly string[];
 }
 
 const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
@@ -83,7 +87,8 @@ export class ServerProcess {
   }
 
   get running(): boolean {
-    return this.#child !== undefined && this.#child.exitCode === null;
+    const child = this.#child;
+    return child !== undefined && child.exitCode === null && child.signalCode === null;
   }
 
   /** What the server wrote to stderr lately. */
@@ -103,6 +108,39 @@ export class ServerProcess {
   /** A clean stop; resolves with the exit code. */
   async stop(): Promise<number | null> {
     return this.#end('SIGTERM');
+  }
+
+  /** Sends a signal and waits for nothing. */
+  signal(name: NodeJS.Signals): void {
+    process.kill(this.pid, name);
+  }
+
+  /** How the process ended by itself, or by a signal sent with `signal`. */
+  async ended(): Promise<{ readonly code: number | null; readonly signal: string | null }> {
+    const child = this.#child;
+    if (child === undefined) throw new Error('the server does not run');
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    this.#child = undefined;
+    return { code: child.exitCode, signal: child.signalCode };
+  }
+
+  /**
+   * Starts it and kills it `delayMs` after it has written `mark` to stderr, ready or not.
+   * Resolves with whether it had become ready.
+   */
+  async killDuringStart(mark: string, delayMs: number): Promise<boolean> {
+    let isReady = false;
+    const starting = this.#launch().then(
+      () => (isReady = true),
+      () => undefined, // it was killed
+    );
+    const child = this.#child as ChildProcess;
+    while (!this.#stderr.includes(mark)) await once(child.stderr as Readable, 'data');
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    const wasReady = isReady;
+    await this.kill();
+    await starting;
+    return wasReady;
   }
 
   /** Starts again on the same directory and port. */
@@ -133,7 +171,7 @@ export class ServerProcess {
   }
 
   async #launch(): Promise<void> {
-    const [command, ...head] = serverCommand();
+    const [command, ...head] = this.#settings.command ?? serverCommand();
     const where = this.dataDir === undefined ? ['--memory'] : [this.dataDir];
     const timeout = String(this.#settings.longPollTimeoutMs ?? 2_000);
     const child = spawn(
