@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { checkAppendOnly, type StreamObservation } from './append-only.ts';
 import {
   checkLinearizable,
-  partition,
+  operationsByKey,
   type Operation,
   type SequentialModel,
 } from './linearizability.ts';
@@ -86,7 +86,7 @@ describe('checkLinearizable', () => {
   });
 
   it('judges each object by itself', () => {
-    const parts = partition([write(1, 1, 2), read(1, 3, 4)], ({ client }) => client);
+    const parts = operationsByKey([write(1, 1, 2), read(1, 3, 4)], ({ client }) => client);
     expect([...parts.keys()]).toEqual(['w', 'r']);
   });
 });

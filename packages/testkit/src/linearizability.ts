@@ -64,7 +64,7 @@ export function checkLinearizable<State, Input, Output>(
 }
 
 /** Each key by itself: a history is linearizable when that of every object is. */
-export function partition<Input, Output>(
+export function operationsByKey<Input, Output>(
   history: readonly Operation<Input, Output>[],
   keyOf: (operation: Operation<Input, Output>) => string,
 ): Map<string, Operation<Input, Output>[]> {

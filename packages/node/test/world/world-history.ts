@@ -9,7 +9,7 @@ import {
   checkLinearizable,
   type HistoryRange,
   NO_NETWORK_FAULTS,
-  partition,
+  operationsByKey,
   runHistories,
   SeededRandom,
   SimClock,
@@ -304,7 +304,10 @@ export function judge(
   history: readonly StreamOperation[],
   finals: ReadonlyMap<string, string> = new Map(),
 ): void {
-  for (const [path, operations] of partition(history, (one) => (one as StreamOperation).path)) {
+  for (const [path, operations] of operationsByKey(
+    history,
+    (one) => (one as StreamOperation).path,
+  )) {
     const texts = operations.map(({ output }) => output?.read?.text ?? '');
     const final = finals.get(path);
     const hints = {
