@@ -1,4 +1,5 @@
 /** The parsers of the node: hosts, and whole requests through the routes without a socket. */
+import { isIP } from 'node:net';
 import { HoldfastError } from '@holdfast/core';
 import type { FuzzTarget } from '@holdfast/testkit';
 import { hostName, HostCheck } from '../src/host-check.ts';
@@ -62,8 +63,10 @@ const webhookTarget: FuzzTarget<URL> = {
       throw new Error(`${url.href} is more than an address`);
     }
     const { hostname } = url;
-    const local = /^(127|10|0|169\.254|192\.168)\.|^\[(::|f[cde])|(^|\.)localhost\.?$/;
-    if (local.test(hostname)) throw new Error(`${hostname} is not public`);
+    const inside = /^(127|10|0|169\.254|192\.168)\.|^(::|f[cde])/;
+    const bare = hostname.replace(/^\[|\]$/g, '');
+    const local = isIP(bare) === 0 ? /(^|\.)localhost\.?$/.test(bare) : inside.test(bare);
+    if (local) throw new Error(`${hostname} is not public`);
     if (/[\s\\]/.test(input.toString('latin1')))
       throw new Error('another parser sees another host');
   },

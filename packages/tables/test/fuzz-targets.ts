@@ -52,7 +52,11 @@ const rowBlockTarget: FuzzTarget<Row[]> = {
 
 const keyFilterTarget: FuzzTarget<boolean[]> = {
   name: 'key-filter',
-  corpus: [encodeKeyFilter(rows.map(({ key }) => hashKey(key))), encodeKeyFilter([1])],
+  corpus: [
+    encodeKeyFilter(rows.map(({ key }) => hashKey(key))),
+    encodeKeyFilter([1]),
+    encodeKeyFilter([1]).fill(0xff, 8), // every probe is a hit: only their bound ends it
+  ],
   codes: ['FORMAT_INVALID'],
   parse: (input) => rows.map(({ key }) => filterMayHold(input, hashKey(key))),
 };
@@ -114,6 +118,14 @@ const manifestTarget: FuzzTarget<Manifest> = {
   parse: (input) => decodeManifest(input, codec, { generation: 5, path: 'x' }),
   check(manifest, input, sealed) {
     if (encodeManifest(manifest, codec).length !== input.length) throw new Error('not the same');
+    const { shards, extentFiles, nextFileId } = manifest;
+    const tables = shards.flatMap((shard) => shard.tables);
+    const ids = [...tables, ...extentFiles].map(({ fileId }) => fileId);
+    if (new Set(ids).size < ids.length || ids.some((id) => id < 1 || id >= nextFileId)) {
+      throw new Error('a file id that is given out twice');
+    }
+    if (extentFiles.some((file) => file.liveBytes > file.payloadBytes)) throw new Error('live');
+    if (tables.some(({ rows: count, tombstones }) => tombstones > count)) throw new Error('rows');
     if (!sealed && !manifests.some((each) => each.equals(input)))
       throw new Error('damage is taken');
   },

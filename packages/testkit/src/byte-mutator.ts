@@ -61,10 +61,11 @@ export class ByteMutator {
     this.#maxBytes = options.maxBytes ?? 1024 * 1024;
     const tokens = (options.tokens ?? []).map((token) => Buffer.from(token as string));
     const put: Change = (bytes, random) => insertAt(bytes, random, random.pick(tokens));
+    const over: Change = (bytes, random) => overwriteAt(bytes, random, random.pick(tokens));
     this.#changes = [
       ...CHANGES,
       (bytes, random) => splice(bytes, random, random.pick(this.#corpus)),
-      ...(tokens.length === 0 ? [] : [put, put, put]),
+      ...(tokens.length === 0 ? [] : [put, put, over, over]),
     ];
   }
 
@@ -190,6 +191,11 @@ function splice(bytes: Buffer, random: SeededRandom, other: Buffer): Buffer {
 
 function insertAt(bytes: Buffer, random: SeededRandom, piece: Buffer): Buffer {
   return insert(bytes, placeIn(bytes, random), piece);
+}
+
+function overwriteAt(bytes: Buffer, random: SeededRandom, piece: Buffer): Buffer {
+  piece.copy(bytes, placeIn(bytes, random));
+  return bytes;
 }
 
 function insert(bytes: Buffer, at: number, piece: Buffer): Buffer {
