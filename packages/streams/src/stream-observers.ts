@@ -20,8 +20,11 @@ export class StreamObservers {
     if (this.#observers.length > 0) this.#created.add(stream);
   }
 
+  /** On the path of every append: a stream that matters to nobody is not even noted. */
   changed(stream: Stream): void {
-    if (this.#observers.length > 0) this.#changed.add(stream);
+    for (const observer of this.#observers) {
+      if (observer.observes(stream.path)) this.#changed.add(stream);
+    }
   }
 
   removed(stream: Stream): void {
@@ -63,9 +66,9 @@ export function lookUps(directory: StreamDirectory, highestId: () => number): Ob
       const stream = directory.applied(path);
       return stream?.applied.state === 'active' ? stream.info : undefined;
     },
-    *all(): Iterable<StreamInfo> {
+    *paths(): Iterable<string> {
       for (const stream of directory.all()) {
-        if (stream.applied.state === 'active') yield stream.info;
+        if (stream.applied.state === 'active') yield stream.path;
       }
     },
   };

@@ -99,7 +99,7 @@ class History {
   /** The receiver and the workers do what they should. */
   #well = false;
   #pulls = 0;
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor(seed: number, totals: SubscriptionHistoryTotals) {
     this.#random = new SeededRandom(seed);
@@ -342,7 +342,7 @@ class History {
       this.#totals.deliveries++;
       this.#witness.delivered(body, request, node.engine, node.streams, clock.now());
     } catch (error) {
-      this.#failure ??= error;
+      this.#failure ??= error as Error;
     }
     this.#hooked.push(body);
     if (this.#well) return this.#answerDone(body);
@@ -380,7 +380,7 @@ class History {
       this.#witness.answered(id);
       const request = { id, type: 'webhook' as const, token, wakeId, generation, acks };
       this.#called(id, node.engine.ack({ ...request, done: finished })).catch((error: unknown) => {
-        if (!isExpected(error)) this.#failure ??= error;
+        if (!isExpected(error)) this.#failure ??= error as Error;
       });
     });
   }

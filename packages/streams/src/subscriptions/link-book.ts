@@ -71,7 +71,7 @@ export class LinkBook {
       if (subscription.pattern !== undefined) patterns++;
     }
     if (patterns === 0) return;
-    for (const { path } of this.#streams().all()) {
+    for (const path of this.#streams().paths()) {
       for (const subscription of this.#patterns.match(path)) {
         if (!subscription.links.has(path)) this.bind(subscription, path);
       }
@@ -108,6 +108,10 @@ export class LinkBook {
   }
 
   /** On the path of every append: one look-up, and nothing more for streams without links. */
+  isLinked(path: string): boolean {
+    return this.#byPath.has(path);
+  }
+
   changed(info: StreamInfo): void {
     let link = this.#byPath.get(info.path);
     for (; link !== undefined; link = link.nextAtPath) {

@@ -90,14 +90,15 @@ export function planCreate(
 
 /** Explicit streams, and the matching ones there are, at their tails. */
 function backFill({ context }: Membership, config: SubscriptionConfig): LinkRow[] {
-  const { observed, streams } = context;
+  const { observed } = context;
   const rows = new Map<string, LinkRow>();
   for (const path of config.streams) rows.set(path, explicitRow(context, path));
   if (config.pattern !== undefined) {
     const pattern = PathPattern.parse(config.pattern);
-    for (const { path } of streams.list({ prefix: pattern.literalPrefix, limit: Infinity })) {
-      if (rows.has(path) || path === config.wakeStream || !pattern.matches(path)) continue;
-      const info = observed().get(path);
+    const { literalPrefix } = pattern;
+    for (const path of observed().paths()) {
+      if (!path.startsWith(literalPrefix) || rows.has(path) || path === config.wakeStream) continue;
+      const info = pattern.matches(path) ? observed().get(path) : undefined;
       if (info === undefined) continue;
       rows.set(path, { path, explicit: false, streamId: info.id, acked: info.tail });
     }

@@ -6,6 +6,8 @@
 import type { StreamInfo } from '../stream-store.ts';
 
 export interface StreamObserver {
+  /** Whether it wants to hear of changes of the stream at this path, as of now. */
+  observes(path: string): boolean;
   /** New; what the same batch did to it is in the info. */
   created(info: StreamInfo): void;
   /** Appended to, or closed. */
@@ -20,7 +22,8 @@ export interface ObservedStreams {
   readonly highestId: number;
   /** Absent when soft-deleted; one that expired is there until it is removed. */
   get(path: string): StreamInfo | undefined;
-  all(): Iterable<StreamInfo>;
+  /** Of all of them, in no order. */
+  paths(): Iterable<string>;
 }
 
 export interface ObservableStreams {

@@ -115,6 +115,7 @@ export class SubscriptionEngine implements SubscriptionStore, Engine<Subscriptio
     const { clock, random, logger, streams } = components;
     const host = (): EngineHost => this.#attached();
     const streamsThere: ObservedStreams = streams.observe({
+      observes: (path) => this.#book.isLinked(path),
       created: (info) => this.#streamCreated(info),
       changed: (info) => this.#book.changed(info),
       removed: (info) => this.#streamRemoved(info),
