@@ -5,6 +5,8 @@
  * Invariants
  * I1. Neither fact is ever taken back: opening a node again makes a new `Health`.
  */
+import type { IntegrityStats } from '@holdfast/database';
+
 export type HealthState = 'ready' | 'draining' | 'failed' | 'closed';
 
 export interface HealthReport {
@@ -13,11 +15,19 @@ export interface HealthReport {
     readonly storage: 'ok' | 'failed';
     readonly requests: 'ok' | 'draining' | 'closed';
   };
+  /** Damage of what rests, by number. A node with damage serves everything else: it is ready. */
+  readonly integrity?: IntegrityStats;
 }
 
 export class Health {
+  readonly #integrity: (() => IntegrityStats) | undefined;
   #storage: 'ok' | 'failed' = 'ok';
   #requests: 'ok' | 'draining' | 'closed' = 'ok';
+
+  /** @param integrity what is known of damage, when asked. */
+  constructor(integrity?: () => IntegrityStats) {
+    this.#integrity = integrity;
+  }
 
   get state(): HealthState {
     if (this.#requests === 'closed') return 'closed';
@@ -51,6 +61,10 @@ export class Health {
   }
 
   report(): HealthReport {
-    return { status: this.state, checks: { storage: this.#storage, requests: this.#requests } };
+    return {
+      status: this.state,
+      checks: { storage: this.#storage, requests: this.#requests },
+      ...(this.#integrity === undefined ? {} : { integrity: this.#integrity() }),
+    };
   }
 }

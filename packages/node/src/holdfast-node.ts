@@ -13,7 +13,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { HoldfastError, type Clock, type Logger } from '@holdfast/core';
-import type { DatabaseStats, StateProblem } from '@holdfast/database';
+import type { Damage, DatabaseStats, ScrubReport, StateProblem } from '@holdfast/database';
 import type { StreamStore, SubscriptionStats, SubscriptionStore } from '@holdfast/streams';
 import type { ClientTable } from './client-table.ts';
 import { EmbeddedStreams } from './embedded-streams.ts';
@@ -29,6 +29,8 @@ import type { NodeSettings } from './settings.ts';
 export interface NodeDatabase {
   onFailed(listener: (error: HoldfastError) => void): void;
   verify(): Promise<StateProblem[]>;
+  scrub(): Promise<ScrubReport>;
+  damages(): Damage[];
   checkpoint(): Promise<void>;
   stats(): DatabaseStats;
   close(): Promise<void>;
@@ -152,6 +154,16 @@ export class HoldfastNode implements AsyncDisposable {
   /** Re-reads every byte of log and state. Empty when everything is whole. */
   verify(): Promise<StateProblem[]> {
     return this.#parts.database.verify();
+  }
+
+  /** The same, and mends what can be mended: a pass of the scrub that runs by itself, now. */
+  scrub(): Promise<ScrubReport> {
+    return this.#parts.database.scrub();
+  }
+
+  /** What was found damaged since the start, and what became of it; the newest last. */
+  damages(): Damage[] {
+    return this.#parts.database.damages();
   }
 
   checkpoint(): Promise<void> {

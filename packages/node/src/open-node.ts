@@ -82,7 +82,7 @@ export async function openNode(
     },
     { ...protocolSettings(settings), ...tuning.protocol },
   );
-  const health = new Health();
+  const health = new Health(() => database.stats().integrity);
   const crossOrigin = new CrossOriginPolicy({ allowOrigin: settings.allowedOrigins });
   const router = new RequestRouter(
     { protocol, store: engine, health, crossOrigin, clock, logger },
@@ -133,9 +133,14 @@ function claimSettings({ openClaims, claimTokens }: NodeSettings): ClaimSettings
   return { open: openClaims, tokens: claimTokens };
 }
 
-function databaseSettings(settings: NodeSettings): { dir: string; shardCount?: number } {
-  const { dir = MEMORY_DIR, shardCount } = settings;
-  return { dir, ...(shardCount === undefined ? {} : { shardCount }) };
+/** Memory does not rot, and a second copy in it would be the same memory twice. */
+function databaseSettings(settings: NodeSettings): DatabaseSettings {
+  const { dir = MEMORY_DIR, shardCount, memory } = settings;
+  return {
+    dir,
+    ...(shardCount === undefined ? {} : { shardCount }),
+    ...(memory ? { scrubIntervalMs: 0 } : {}),
+  };
 }
 
 function streamSettings(settings: NodeSettings): Partial<StreamSettings> {
