@@ -110,6 +110,7 @@ export interface FixtureOptions {
   readonly clock?: SimClock;
   readonly receiver?: FakeReceiver;
   readonly logger?: Logger;
+  readonly shardCount?: number;
   /** Of the lives before: no two of them draw the same. */
   readonly random?: Random;
 }
@@ -249,6 +250,8 @@ export class SubscriptionFixture {
 
   async #open(): Promise<void> {
     const components = { clock: this.clock, random: this.random, fileSystem: this.fs };
-    this.#database = await openDatabase(components, DATABASE_SETTINGS, [this.streams, this.engine]);
+    const { shardCount = DATABASE_SETTINGS.shardCount } = this.#options;
+    const settings = { ...DATABASE_SETTINGS, shardCount };
+    this.#database = await openDatabase(components, settings, [this.streams, this.engine]);
   }
 }

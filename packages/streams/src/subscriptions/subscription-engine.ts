@@ -164,7 +164,10 @@ export class SubscriptionEngine implements SubscriptionStore, Engine<Subscriptio
     this.#host = host;
   }
 
-  /** Nothing is delivered any more; what was in flight goes on after the next start. Idempotent. */
+  /**
+   * Nothing is delivered any more; what was in flight goes on after the next start. Before the
+   * database is opened: nothing is begun, as offline tools want it. Idempotent.
+   */
   drain(): void {
     this.#runners.stopAll();
     this.#keys.stop();
