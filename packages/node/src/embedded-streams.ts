@@ -20,7 +20,7 @@ import {
 } from './embedded-input.ts';
 import { encodeMessages } from './embedded-messages.ts';
 import type { HoldProcess } from './node-keep-alive.ts';
-import { listPage, visibleStreams, type StreamPage } from './stream-list-route.ts';
+import { listPage, type StreamPage } from './stream-list-route.ts';
 import { readBatches, type StreamBatch } from './stream-reader.ts';
 
 export interface OpenStreamOptions {
@@ -119,7 +119,7 @@ export class EmbeddedStreams {
 
   /** How many there are. Walks all of them: for people, not for every request. */
   count(): number {
-    return visibleStreams(this.store, { limit: LIMITS.maxStreams }).length;
+    return this.store.list({ limit: LIMITS.maxStreams }).length;
   }
 
   async delete(path: string): Promise<void> {

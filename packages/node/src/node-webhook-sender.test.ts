@@ -319,7 +319,8 @@ describe('a receiver that', () => {
       heard();
     });
     const over = new AbortController();
-    const sending = send(sender(), `http://127.0.0.1:${port}/`, { signal: over.signal });
+    const to = { signal: over.signal, timeoutMs: 60_000 };
+    const sending = send(sender(), `http://127.0.0.1:${port}/`, to);
     await asked;
     over.abort();
     await expect(sending).rejects.toMatchObject(FAILED);

@@ -5,7 +5,6 @@
 import { HoldfastError, LIMITS } from '@holdfast/core';
 import {
   formatPosition,
-  isReservedPath,
   type ListRequest,
   type StreamInfo,
   type StreamStore,
@@ -13,8 +12,6 @@ import {
 
 export const STREAM_LIST_PATH = '/v1/streams';
 const DEFAULT_LIMIT = 100;
-/** The dead letters of subscriptions. */
-const INTERNAL_STREAMS = 1;
 const PARAMETERS = ['prefix', 'after', 'limit'];
 
 /** One stream as the list, and the command line, show it. */
@@ -46,19 +43,13 @@ export function listStreams(store: StreamStore, query: string): StreamPage {
 
 export function listPage(store: StreamStore, request: ListRequest): StreamPage {
   // One more than asked tells whether a next page exists.
-  const found = visibleStreams(store, { ...request, limit: request.limit + 1 });
+  const found = store.list({ ...request, limit: request.limit + 1 });
   const page = found.slice(0, request.limit);
   const last = page.at(-1);
   return {
     streams: page.map(listedStream),
     ...(found.length > request.limit && last !== undefined ? { next: last.path } : {}),
   };
-}
-
-/** The protocol's own streams are not anybody's. */
-export function visibleStreams(store: StreamStore, request: ListRequest): StreamInfo[] {
-  const found = store.list({ ...request, limit: request.limit + INTERNAL_STREAMS });
-  return found.filter(({ path }) => !isReservedPath(path)).slice(0, request.limit);
 }
 
 function listedStream(info: StreamInfo): ListedStream {

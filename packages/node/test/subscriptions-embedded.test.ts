@@ -147,6 +147,7 @@ describe('webhooks', () => {
       parked: 0,
     });
     await node.close();
+    expect(sender.sent.map(({ signal }) => signal.aborted)).toEqual([true]);
     const again = new NotedSender();
     const reopened = await open(settings, { webhookSender: again });
     await eventually('it is delivered', () => Promise.resolve(again.sent[0]));
