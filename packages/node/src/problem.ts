@@ -4,8 +4,14 @@ import type { Socket } from 'node:net';
 import type { HoldfastError } from '@holdfast/core';
 import { describeProblem } from '@holdfast/streams';
 
-/** Answers and ends the connection. */
+/** Answers, if the connection still takes an answer, and ends it. */
 export function refuseConnection(socket: Socket, error: HoldfastError): void {
+  // Node.js gives a socket away without a listener when it was asked for a tunnel.
+  socket.on('error', () => undefined);
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
   const problem = describeProblem(error);
   let head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n`;
   for (let i = 0; i + 1 < problem.headers.length; i += 2) {

@@ -128,6 +128,18 @@ describe('forms of a request', () => {
     expect(answer.text).not.toContain('secret');
   });
 
+  it('CONNECT behind the last request of a connection harms nobody', async () => {
+    const tunnel = `CONNECT 127.0.0.1:22 HTTP/1.1\r\n${HOST}\r\n`;
+    for (const before of [
+      'GET /livez HTTP/1.0\r\n\r\n',
+      `GET /x HTTP/1.1\r\n${HOST}Host: x\r\n\r\n`,
+    ]) {
+      const answer = await exchange(port, before + tunnel);
+      expect(answer.statuses).toHaveLength(1);
+    }
+    expect((await exchange(port, `GET /livez HTTP/1.1\r\n${HOST}\r\n`)).statuses).toEqual([200]);
+  });
+
   it('an upgrade is not made: the request is answered as it is', async () => {
     for (const to of ['websocket', 'h2c']) {
       const bytes = `GET /livez HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: ${to}\r\n\r\n`;
