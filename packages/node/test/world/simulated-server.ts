@@ -160,8 +160,14 @@ export class SimulatedServer {
   #begin(): void {
     const own = this.#own;
     const random = this.#random.fork();
+    // A slow disk: more is in flight at once, and more rests on it.
+    const [slow, longestMs] = random.pick([
+      [0.2, 3],
+      [0.2, 3],
+      [0.5, 12],
+    ] as const);
     const wait = (): Promise<void> =>
-      random.chance(0.2) ? sleep(own, random.integer(24) / 8) : own.yieldPoint();
+      random.chance(slow) ? sleep(own, random.integer(longestMs * 8) / 8) : own.yieldPoint();
     const next = { yieldPoint: wait };
     // Also after an orderly close: then nothing may be lost by a power cut.
     this.#fs = random.chance(0.3) ? this.#fs.kill(next) : this.#fs.powerCut(random, next);

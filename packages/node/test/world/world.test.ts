@@ -8,4 +8,13 @@ it(`keeps every promise to its clients in ${COUNT} virtual worlds`, async () => 
   const totals = await runWorldHistories({ seed: SEED, count: COUNT });
   console.log(`virtual worlds: ${JSON.stringify(totals)} from seed ${SEED}`);
   expect(totals.histories).toBe(COUNT);
+  if (COUNT < 100) return;
+  // What has to have happened, or it shows nothing.
+  expect(totals.crashes).toBeGreaterThan(COUNT * 1.5);
+  expect(totals.crashesWhileStarting).toBeGreaterThan(COUNT / 4);
+  expect(totals.orderlyCloses).toBeGreaterThan(COUNT / 4);
+  expect(totals.diskFaults).toBeGreaterThan(COUNT / 4);
+  expect(totals.checkpoints).toBeGreaterThan(COUNT * 2);
+  expect(totals.operations).toBeGreaterThan(COUNT * 80);
+  expect(totals.unknown).toBeGreaterThan(COUNT * 5);
 }, 900_000);
