@@ -19,7 +19,7 @@ import { HoldfastError, LIMITS, systemErrorCode, type Clock, type Timer } from '
 import type { Client, ClientTable } from './client-table.ts';
 import { Connection, type ConnectionOwner, type ConnectionPace, type Turn } from './connection.ts';
 import { HostCheck, isLoopbackAddress } from './host-check.ts';
-import { badRequest, type ParserError } from './parser-error.ts';
+import { badRequest, isHead, type ParserError } from './parser-error.ts';
 import { refuseConnection } from './problem.ts';
 import { admitHead } from './request-head.ts';
 import type { RequestRouter } from './request-router.ts';
@@ -317,5 +317,5 @@ function refuseBadRequest(error: ParserError, socket: Socket): void {
     socket.destroy();
     return;
   }
-  refuseConnection(socket, badRequest(error));
+  refuseConnection(socket, badRequest(error), isHead(error));
 }

@@ -23,6 +23,11 @@ export function badRequest(error: ParserError): HoldfastError {
   }
 }
 
+/** As far as the bytes at hand tell: what is refused may begin with another request. */
+export function isHead(error: ParserError): boolean {
+  return error.rawPacket?.toString('latin1', 0, 5) === 'HEAD ';
+}
+
 /** Node's one limit covers request line and headers; which of them it was shows in the bytes. */
 function hasLongRequestLine(packet: Buffer | undefined): boolean {
   if (packet === undefined || !/^[A-Z]+ /.test(packet.toString('latin1', 0, 16))) return false;

@@ -4,8 +4,11 @@ import type { Socket } from 'node:net';
 import type { HoldfastError } from '@holdfast/core';
 import { describeProblem } from '@holdfast/streams';
 
-/** Answers, if the connection still takes an answer, and ends it. */
-export function refuseConnection(socket: Socket, error: HoldfastError): void {
+/**
+ * Answers, if the connection still takes an answer, and ends it.
+ * @param headOnly the request was a HEAD: its client takes no body.
+ */
+export function refuseConnection(socket: Socket, error: HoldfastError, headOnly = false): void {
   // Node.js gives a socket away without a listener when it was asked for a tunnel.
   socket.on('error', () => undefined);
   if (!socket.writable) {
@@ -17,6 +20,6 @@ export function refuseConnection(socket: Socket, error: HoldfastError): void {
   for (let i = 0; i + 1 < problem.headers.length; i += 2) {
     head += `${problem.headers[i]}: ${problem.headers[i + 1]}\r\n`;
   }
-  const bytes = Buffer.concat([Buffer.from(`${head}Connection: close\r\n\r\n`), problem.body]);
-  socket.end(bytes, () => socket.destroy());
+  const bytes = Buffer.from(`${head}Connection: close\r\n\r\n`);
+  socket.end(headOnly ? bytes : Buffer.concat([bytes, problem.body]), () => socket.destroy());
 }

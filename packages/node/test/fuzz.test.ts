@@ -1,13 +1,16 @@
-/** Random requests from a fixed seed: the server answers each below 500 and stays alive. */
+/** Random requests and random bytes from a fixed seed: each answer is below 500, the server stays alive. */
 import http from 'node:http';
 import { SeededRandom } from '@holdfast/testkit';
 import { expect, it } from 'vitest';
-import { expectStatus, OCTETS, readAll } from './http-request.ts';
+import { expectStatus, inParallel, OCTETS, readAll } from './http-request.ts';
+import { patientExchange } from './raw-exchange.ts';
 import { useServer } from './use-server.ts';
 
 const SEED = Number(process.env['HOLDFAST_FUZZ_SEED'] ?? 20_261_120);
 const REQUESTS = Number(process.env['HOLDFAST_FUZZ_REQUESTS'] ?? 4_000);
+const MUTANTS = Number(process.env['HOLDFAST_FUZZ_MUTANTS'] ?? 1_500);
 const WIDTH = 16;
+const RAW_IDLE_MS = 100;
 const ANSWER_TIMEOUT_MS = 10_000;
 
 const server = useServer({ longPollTimeoutMs: 20 });
@@ -37,6 +40,71 @@ it(`${REQUESTS} random requests of seed ${SEED}: no 5xx, no hang, server alive`,
   expect(server().running).toBe(true);
   expect((await readAll(canary)).toString()).toBe('untouched');
 }, 60_000);
+
+/** Whole requests in every form; what a mutation makes of them is anybody's guess. */
+const FORMS = [
+  'GET /v1/stream/a?offset=-1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n',
+  'GET http://localhost/v1/stream/a HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n',
+  'OPTIONS * HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://localhost\r\n\r\n',
+  'PUT /v1/stream/a HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nabc',
+  'POST /v1/stream/a HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n3;x=1\r\nabc\r\n0\r\nT: 1\r\n\r\n',
+  'POST /v1/stream/a HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab',
+  'GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\n',
+  'CONNECT 127.0.0.1:80 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n',
+  'GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n',
+  'HEAD /v1/streams?limit=1 HTTP/1.1\r\nHost: [::1]:80\r\n\r\n',
+];
+const SPLICES = [
+  '\r\n',
+  '\n',
+  '\r',
+  '\0',
+  ' ',
+  '\t',
+  ':',
+  ',',
+  ';',
+  '\xff',
+  'Host: x\r\n',
+  '0\r\n\r\n',
+];
+
+it(`${MUTANTS} mutated pipelines of seed ${SEED}: no 5xx, and nothing but whole answers`, async () => {
+  const canary = server().stream('raw-canary');
+  await expectStatus(201, 'PUT', canary, { headers: OCTETS, body: 'untouched' });
+  const random = new SeededRandom(SEED + 1);
+  const mutants = Array.from({ length: MUTANTS }, () => mutant(random));
+  const bad: string[] = [];
+  await inParallel(MUTANTS, WIDTH, async (index) => {
+    const bytes = mutants[index] as string;
+    const { statuses, text } = await patientExchange(RAW_IDLE_MS, server().port, bytes);
+    const strange = text !== '' && !text.startsWith('HTTP/1.1 ');
+    const fault = statuses.some((status) => status >= 500);
+    if (strange || fault) bad.push(`#${index} ${statuses.join()}: ${JSON.stringify(bytes)}`);
+  });
+  expect(bad).toEqual([]);
+  expect(server().running).toBe(true);
+  expect((await readAll(canary)).toString()).toBe('untouched');
+}, 60_000);
+
+/** One to three requests behind each other, with up to four changes of their bytes. */
+function mutant(random: SeededRandom): string {
+  const pick = <T>(from: readonly T[]): T => from[random.integer(from.length)] as T;
+  let bytes = Array.from({ length: 1 + random.integer(3) }, () => pick(FORMS)).join('');
+  for (let n = random.integer(5); n > 0; n--) {
+    const at = random.integer(bytes.length + 1);
+    const length = random.integer(8);
+    const kinds = [
+      () => bytes.slice(0, at) + pick(SPLICES) + bytes.slice(at),
+      () => bytes.slice(0, at) + bytes.slice(at + length),
+      () => bytes.slice(0, at) + bytes.slice(Math.max(0, at - length)),
+      () => bytes.slice(0, at) + String.fromCharCode(random.integer(256)) + bytes.slice(at + 1),
+      () => (length === 0 ? bytes.slice(0, at) : bytes),
+    ];
+    bytes = pick(kinds)();
+  }
+  return bytes;
+}
 
 interface RandomRequest {
   readonly method: string;
@@ -135,6 +203,7 @@ const VALUES: Record<string, readonly string[]> = {
   'content-encoding': ['gzip', 'identity', 'x'],
   'accept-encoding': ['gzip', '*;q=0', ''],
   origin: ['http://127.0.0.1:1', 'null', 'http://evil.example'],
+  'sec-fetch-site': ['same-origin', 'cross-site', ''],
   range: ['bytes=0-1', 'x'],
   expect: ['100-continue', 'x'],
   host: ['127.0.0.1', 'localhost:99999', '[::1]', 'evil.example', ''],
@@ -146,7 +215,19 @@ function randomRequest(random: SeededRandom): RandomRequest {
   const method = pick(METHODS);
   let path = `/v1/stream/${pick(NAMES)}`;
   if (below(20) === 0)
-    path = pick(['/', '/livez', '/readyz', '/v1/stream/', '/v1/stream/__ds/x', '//', '/%', '*']);
+    path = pick([
+      '/',
+      '/livez',
+      '/readyz',
+      '/v1/stream/',
+      '/v1/stream/__ds/x',
+      '//',
+      '/%',
+      '*',
+      'http://localhost/v1/stream/a',
+      'http://evil.example/',
+      'x:y',
+    ]);
   const query: string[] = [];
   if (below(2) === 0) query.push(`offset=${pick(OFFSETS)}`);
   if (below(4) === 0) query.push(`live=${pick(['sse', 'long-poll', 'x', ''])}`);

@@ -140,6 +140,14 @@ describe('forms of a request', () => {
     expect((await exchange(port, `GET /livez HTTP/1.1\r\n${HOST}\r\n`)).statuses).toEqual([200]);
   });
 
+  it('a HEAD that is refused has no body, also when the parser refuses it', async () => {
+    for (const bytes of [`HEAD x:y HTTP/1.1\r\n${HOST}\r\n`, 'HEAD / HTTP/1.1\r\n\r\n']) {
+      const answer = await exchange(port, bytes);
+      expect(answer.statuses).toEqual([400]);
+      expect(answer.text.endsWith('\r\n\r\n')).toBe(true);
+    }
+  });
+
   it('an upgrade is not made: the request is answered as it is', async () => {
     for (const to of ['websocket', 'h2c']) {
       const bytes = `GET /livez HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: ${to}\r\n\r\n`;
