@@ -110,8 +110,10 @@ const waits = fc
   .constantFrom(1, 1, 2, 4, 12)
   .map((seconds) => step(`wait ${seconds} s`, (real) => real.seconds(seconds)));
 
+const TEN_YEARS_MS = 10 * 365 * 86_400_000;
+
 const jumps = fc
-  .constantFrom(-60_000, -1_000, 60_000, 600_000)
+  .constantFrom(-60_000, -60_000, -1_000, 60_000, 600_000, TEN_YEARS_MS, -TEN_YEARS_MS)
   .map((byMs) => step(`clock jumps ${byMs} ms`, async (real) => real.jump(byMs)));
 
 const crashes = fc
