@@ -25,6 +25,7 @@ export const INFO: SubscriptionInfo = {
   id: 'sub-1',
   config: CONFIG,
   createdAtMs: Date.UTC(2026, 4, 9),
+  linkCount: 1,
   links: [{ path: 'events/a', linkType: 'explicit', acked: { messages: 1, bytes: 42 } }],
   status: 'active',
   generation: 7,

@@ -104,7 +104,8 @@ export const DATABASE_SETTINGS = {
 
 export interface FixtureOptions {
   readonly settings?: Partial<SubscriptionSettings>;
-  readonly publicUrl?: string;
+  /** Default: of a node that is reached at once. */
+  readonly callbackUrl?: (id: string) => string | undefined;
   readonly seed?: number;
   readonly fs?: SimFs;
   readonly clock?: SimClock;
@@ -133,15 +134,13 @@ export class SubscriptionFixture {
     this.receiver = options.receiver ?? new FakeReceiver();
     const components = { clock: this.clock, random: this.random, logger: options.logger ?? SILENT };
     this.streams = createStreamEngine(components);
-    const { publicUrl = 'https://node.example' } = options;
+    const { callbackUrl = (id) => `https://node.example/${id}/callback` } = options;
     this.engine = createSubscriptionEngine(
       {
         ...components,
         streams: this.streams,
         sender: this.receiver,
-        endpoints: {
-          callbackUrl: (id) => (publicUrl === '' ? undefined : `${publicUrl}/${id}/callback`),
-        },
+        endpoints: { callbackUrl },
       },
       options.settings,
     );

@@ -143,6 +143,10 @@ it('rows of any checkpoint and the records behind it are the state, also applied
   );
 });
 
+function infos(node: SubscriptionFixture): unknown[] {
+  return node.engine.list({ limit: 100 }).map(({ id: of }) => node.engine.get(of));
+}
+
 it('a database with streams and subscriptions gets another number of shards', async () => {
   let node = await SubscriptionFixture.open();
   node.receiver.receive = done;
@@ -156,7 +160,9 @@ it('a database with streams and subscriptions gets another number of shards', as
   await node.settle(500);
   node.engine.drain();
   await node.append('events/4'); // work that a rebalance leaves alone
-  const before = node.engine.list({ limit: 100 });
+  const all = (): SubscriptionInfo[] =>
+    node.engine.list({ limit: 100 }).map(({ id }) => node.engine.get(id));
+  const before = all();
   const keys = node.engine.publicKeys();
   await node.close();
   const { clock, random, fs } = node;
@@ -174,7 +180,7 @@ it('a database with streams and subscriptions gets another number of shards', as
     streams.close();
   }
   node = await SubscriptionFixture.open({ fs, random, shardCount: 1 });
-  expect(node.engine.list({ limit: 100 })).toEqual(before);
+  expect(all()).toEqual(before);
   expect(node.engine.publicKeys()).toEqual(keys);
   await node.close();
 });

@@ -320,7 +320,7 @@ it('a parked subscription is woken by its confirmation, and by a start', async (
 });
 
 it('refuses webhooks while the node has no public url', async () => {
-  const node = await SubscriptionFixture.open({ publicUrl: '' });
+  const node = await SubscriptionFixture.open({ callbackUrl: () => undefined });
   await expect(node.put('sub', WEBHOOK)).rejects.toEqual(code('INVALID_SUBSCRIPTION'));
   await node.close();
 });

@@ -9,7 +9,7 @@ import type { StreamInfo } from '../src/stream-store.ts';
 import { DEAD_LETTERS_PATH } from '../src/subscriptions/dead-letters.ts';
 import { PathPattern } from '../src/subscriptions/path-pattern.ts';
 import type { SubscriptionEngine } from '../src/subscriptions/subscription-engine.ts';
-import type { WakeStream } from '../src/subscriptions/subscription-store.ts';
+import type { SubscriptionInfo, WakeStream } from '../src/subscriptions/subscription-store.ts';
 import type { WebhookRequest } from '../src/subscriptions/webhook-sender.ts';
 import { textOf } from './engine-fixture.ts';
 import type { WakeBody } from './subscription-fixture.ts';
@@ -80,7 +80,7 @@ export class SubscriptionWitness {
     const putting = this.#putting;
     if (putting?.id === id) this.#putting = undefined;
     const streams = this.#streams as StreamEngine;
-    const info = this.#engine?.list({ limit: 100 }).find((one) => one.id === id);
+    const info = allOf(this.#engine).find((one) => one.id === id);
     if (info === undefined) return;
     const tails = streams.list({ limit: 100 }).map((stream) => [stream.id, stream.tail] as const);
     this.#of(id).created = new Map(tails);
@@ -163,7 +163,7 @@ export class SubscriptionWitness {
   /** Compares what is durable now with what was before. */
   look(engine: SubscriptionEngine, streams: StreamEngine, nowMs: number): void {
     const present = new Set<string>();
-    for (const info of engine.list({ limit: 100 })) {
+    for (const info of allOf(engine)) {
       present.add(info.id);
       const known = this.#of(info.id);
       if (known.deleting || this.#putting?.id === info.id) continue;
@@ -217,7 +217,7 @@ export class SubscriptionWitness {
 
   /** A subscription and a stream it has not processed. */
   #behind(engine: SubscriptionEngine, streams: StreamEngine): string[] | undefined {
-    for (const { id, config, links } of engine.list({ limit: 100 })) {
+    for (const { id, config, links } of allOf(engine)) {
       const pattern = PathPattern.parse(config.pattern ?? 'none');
       for (const { path, tail } of streams.list({ limit: 100 })) {
         const link = links.find((one) => one.path === path);
@@ -286,6 +286,10 @@ async function readJson(streams: StreamEngine, path: string): Promise<Record<str
   return JSON.parse(`[${text.slice(0, -1)}]`) as Record<string, unknown>[];
 }
 
+function infosOf(engine: SubscriptionEngine): SubscriptionInfo[] {
+  return engine.list({ limit: 100 }).map(({ id }) => engine.get(id));
+}
+
 function statAt(streams: StreamEngine, path: string): StreamInfo | undefined {
   try {
     return streams.stat(path);
@@ -300,4 +304,9 @@ function idAt(streams: StreamEngine, path: string): number | undefined {
 
 function fail(what: string, ...where: readonly string[]): never {
   throw new Error(`${what} ${where.join(' ')}`);
+}
+
+/** With their links, which the list leaves out. */
+function allOf(engine: SubscriptionEngine | undefined): SubscriptionInfo[] {
+  return engine?.list({ limit: 100 }).map(({ id }) => engine.get(id)) ?? [];
 }

@@ -4,7 +4,7 @@
  * Invariants
  * 1. The letter is durable before the subscription is parked; a crash between the two writes it
  *    again, and the stream takes it for the duplicate it is.
- * 2. Work that came after the letter was written wakes the subscription again.
+ * 2. Work that came after the last attempt was never tried: it wakes the subscription again.
  */
 import { cut, sleep } from '@holdfast/core';
 import { formatPosition } from '../position.ts';
@@ -23,7 +23,6 @@ export async function giveUp(
 ): Promise<void> {
   const { wake } = subscription.state;
   if (wake === undefined) return;
-  const workSeen = subscription.work;
   await writeLetter(context, subscription, signal, letterOf(context, subscription, reason));
   if (signal.aborted) return;
   await cut('subscriptions.deadLetterAppended' satisfies SubscriptionsCutPoint);
@@ -33,7 +32,7 @@ export async function giveUp(
     return isSame ? { state: parked(state), result: true } : undefined;
   });
   if (done === undefined) return;
-  subscription.workAtParking = workSeen; // I2
+  subscription.workAtParking = subscription.workAtAttempt; // I2
   context.logger.warn('subscriptions.parked', { generation: subscription.state.generation });
 }
 

@@ -110,6 +110,7 @@ export class PullSteps implements WakeSteps {
       ts: this.#context.clock.now(),
     };
     const wakeStreams = this.#wakeStreams;
+    subscription.workAtAttempt = subscription.work;
     const producer = { id: `subscription-${incarnation}`, epoch: state.generation, seq: 0 };
     try {
       await appendJson(this.#context.streams, config.wakeStream as string, event, producer);

@@ -57,6 +57,7 @@ import type {
   SubscriptionConfig,
   SubscriptionInfo,
   SubscriptionStore,
+  SubscriptionSummary,
   Wake,
   WakeReference,
   WebhookPublicKey,
@@ -228,10 +229,10 @@ export class SubscriptionEngine implements SubscriptionStore, Engine<Subscriptio
     return this.#find(id).info();
   }
 
-  list(request: ListSubscriptionsRequest): SubscriptionInfo[] {
+  list(request: ListSubscriptionsRequest): SubscriptionSummary[] {
     return this.#directory
       .list(request.after, request.limit)
-      .map((subscription) => subscription.info());
+      .map((subscription) => subscription.summary());
   }
 
   async delete(id: string): Promise<void> {

@@ -51,12 +51,12 @@ export interface WakeStream extends SubscriptionLink {
   readonly pending: boolean;
 }
 
-export interface SubscriptionInfo {
+/** Without the links: of these there may be very many. */
+export interface SubscriptionSummary {
   readonly id: string;
   readonly config: SubscriptionConfig;
   readonly createdAtMs: number;
-  /** By path, in the order of UTF-16 code units. */
-  readonly links: readonly SubscriptionLink[];
+  readonly linkCount: number;
   /** `failed` from a failed delivery to the next one that works. */
   readonly status: 'active' | 'failed';
   readonly generation: number;
@@ -70,6 +70,11 @@ export interface SubscriptionInfo {
   readonly holder?: string;
   /** Streams that match and found no place: see `LIMITS.maxLinksPerSubscription`. */
   readonly unlinkedStreams?: number;
+}
+
+export interface SubscriptionInfo extends SubscriptionSummary {
+  /** By path, in the order of UTF-16 code units. */
+  readonly links: readonly SubscriptionLink[];
 }
 
 /** What a worker is given with a wake. */
@@ -117,7 +122,7 @@ export interface SubscriptionStore {
   ): Promise<{ readonly created: boolean; readonly info: SubscriptionInfo }>;
   /** Throws `SUBSCRIPTION_NOT_FOUND`, as everything below does. */
   get(id: string): SubscriptionInfo;
-  list(request: ListSubscriptionsRequest): SubscriptionInfo[];
+  list(request: ListSubscriptionsRequest): SubscriptionSummary[];
   delete(id: string): Promise<void>;
   /** Explicit links at the streams' tails; links that exist stay as they are. */
   link(id: string, paths: readonly string[]): Promise<void>;

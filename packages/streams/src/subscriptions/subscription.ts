@@ -16,7 +16,12 @@ import {
   type SubscriptionState,
   type UpdateOperation,
 } from './subscription-operations.ts';
-import type { SubscriptionConfig, SubscriptionInfo, WakeStream } from './subscription-store.ts';
+import type {
+  SubscriptionConfig,
+  SubscriptionInfo,
+  SubscriptionSummary,
+  WakeStream,
+} from './subscription-store.ts';
 
 /** Rows of links that are over, forgotten along with one update. */
 const MAX_FORGOTTEN_ROWS = 1_000;
@@ -62,7 +67,9 @@ export class Subscription {
   unlinkedStreams = 0;
   /** Rises whenever a linked stream got more. */
   work = 0;
-  /** What `work` was when the deliveries were given up. Absent after a start: any work is new. */
+  /** What `work` was at the last attempt of this life to hand it out. */
+  workAtAttempt: number | undefined;
+  /** The same when it was given up. Absent after a start: any work is new. */
   workAtParking: number | undefined;
 
   constructor(origin: SubscriptionOrigin, shard: ShardId) {
@@ -109,17 +116,24 @@ export class Subscription {
   }
 
   info(): SubscriptionInfo {
-    const { state, unlinkedStreams } = this;
     const links = [...this.links.values()].sort(byPath);
     return {
-      id: this.id,
-      config: this.config,
-      createdAtMs: this.createdAtMs,
+      ...this.summary(),
       links: links.map((link) => ({
         path: link.path,
         linkType: linkTypeOf(link),
         acked: link.acked,
       })),
+    };
+  }
+
+  summary(): SubscriptionSummary {
+    const { state, unlinkedStreams } = this;
+    return {
+      id: this.id,
+      config: this.config,
+      createdAtMs: this.createdAtMs,
+      linkCount: this.links.size,
       status: state.failedAttempts > 0 ? 'failed' : 'active',
       generation: state.generation,
       failedAttempts: state.failedAttempts,

@@ -3,6 +3,7 @@ import { formatPosition } from '../../position.ts';
 import type {
   SubscriptionInfo,
   SubscriptionLink,
+  SubscriptionSummary,
   Wake,
   WakeStream,
   WebhookPublicKey,
@@ -15,9 +16,8 @@ export interface SigningMetadata {
   readonly jwks_url: string;
 }
 
-/** A subscription without its streams: of these there may be very many. */
 export function summaryAnswer(
-  info: SubscriptionInfo,
+  info: SubscriptionSummary,
   signing: SigningMetadata | undefined,
 ): Record<string, unknown> {
   const { config } = info;
@@ -35,7 +35,7 @@ export function summaryAnswer(
     description: config.description ?? null,
     // Beyond the protocol: where it stands.
     generation: info.generation,
-    stream_count: info.links.length,
+    stream_count: info.linkCount,
     ...(info.holder === undefined ? {} : { current_holder: info.holder }),
     ...(info.failedAttempts === 0 ? {} : { failed_attempts: info.failedAttempts }),
     ...(info.nextAttemptAtMs === undefined
