@@ -14,4 +14,5 @@ export * from './sim-disk.ts';
 export * from './sim-faults.ts';
 export * from './sim-fs.ts';
 export * from './sim-network.ts';
+export * from './sim-request.ts';
 export * from './trace-hash.ts';

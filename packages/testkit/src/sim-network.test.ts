@@ -2,13 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { SeededRandom } from './seeded-random.ts';
 import { SimClock } from './sim-clock.ts';
 import type { SimHandler } from './sim-exchange.ts';
-import {
-  NO_NETWORK_FAULTS,
-  SimNetwork,
-  type SentRequest,
-  type SimNetworkFaults,
-  type SimNetworkOptions,
-} from './sim-network.ts';
+import { SimNetwork, type SimNetworkOptions } from './sim-network.ts';
+import { NO_NETWORK_FAULTS, type SentRequest, type SimNetworkFaults } from './sim-request.ts';
 
 interface World {
   readonly clock: SimClock;
