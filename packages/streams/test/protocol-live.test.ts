@@ -1,4 +1,5 @@
 /** Long-polls and SSE: nothing lost, encodings shared, readers bounded. */
+import { HoldfastError } from '@holdfast/core';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { StreamProtocolSettings } from '../src/protocol/protocol-settings.ts';
 import { MemoryStreamStore, type MemoryStoreOptions } from './memory-stream-store.ts';
@@ -257,6 +258,30 @@ describe('SSE', () => {
     await untilLive(served, 1);
     const admitted = get(served, 'offset=now&live=sse');
     await admitted.until(has('upToDate'));
+  });
+
+  it('asks for each reader whether its client may have one more, and tells when it left', async () => {
+    const store = new MemoryStreamStore();
+    await store.create({ path: 's', contentType: 'text/plain', closed: false });
+    let entered = 0;
+    const served = await serveProtocol(store, {}, undefined, {
+      enter: () => {
+        if (entered >= 2) throw new HoldfastError('CLIENT_QUOTA_EXCEEDED', 'too many live readers');
+        entered++;
+      },
+      leave: () => void entered--,
+    });
+    open.push(served);
+    const both = ['sse', 'long-poll'].map((mode) => get(served, `offset=now&live=${mode}`));
+    await untilLive(served, 2);
+    for (const mode of ['sse', 'long-poll']) {
+      const refused = get(served, `offset=now&live=${mode}`);
+      await refused.until(has('429 ', 'Retry-After: 1', 'CLIENT_QUOTA_EXCEEDED'));
+    }
+    expect(served.protocol.liveReaders).toBe(2);
+    for (const reader of both) reader.socket.destroy();
+    await untilLive(served, 0);
+    expect(entered).toBe(0);
   });
 
   it('ends when the stream is deleted under its first read', async () => {

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { NodeClock, NodeRandom, SILENT } from '@holdfast/core';
 import type { StreamProtocolSettings } from '../src/protocol/protocol-settings.ts';
 import type { SubscriptionAccess } from '../src/protocol/subscriptions/control-protocol.ts';
+import type { ReaderAdmission } from '../src/protocol/live-readers.ts';
 import { createStreamProtocol, type StreamProtocol } from '../src/protocol/stream-protocol.ts';
 import type { StreamStore } from '../src/stream-store.ts';
 
@@ -19,11 +20,19 @@ export async function serveProtocol(
   store: StreamStore,
   settings: Partial<StreamProtocolSettings> = {},
   subscriptions?: SubscriptionAccess,
+  readerAdmission?: ReaderAdmission,
 ): Promise<ProtocolServer> {
   const clock = new NodeClock();
   const random = new NodeRandom();
   const protocol = createStreamProtocol(
-    { store, clock, random, logger: SILENT, ...(subscriptions && { subscriptions }) },
+    {
+      store,
+      clock,
+      random,
+      logger: SILENT,
+      ...(subscriptions && { subscriptions }),
+      ...(readerAdmission && { readerAdmission }),
+    },
     settings,
   );
   const server = createServer((request, response) => protocol.handle(request, response));
