@@ -66,7 +66,7 @@ async function takeEvents(
   let data: string | undefined;
   while (!done()) {
     // Now and then a reader that does not read: the server has to hold back, and not to hold up.
-    if (client.random.chance(0.1)) await client.pause(60);
+    if (client.random.chance(0.1)) await client.pause(client.random.pick([60, 60, 500]));
     let chunk: Buffer | undefined;
     try {
       chunk = await client.inTime(sent.read(), 400);

@@ -151,7 +151,13 @@ export class SimulatedServer {
           reaperIntervalMs: 200,
           reaperStartGraceMs: 100,
         },
-        protocol: { sseHeartbeatMs: 50, sseRotateMs: 300, writeIdleTimeoutMs: 200 },
+        protocol: {
+          sseHeartbeatMs: 50,
+          sseRotateMs: 300,
+          writeIdleTimeoutMs: 200,
+          // The small one drops readers that do not read, or sends them back to catching up.
+          maxSseBufferedBytes: this.#random.pick([500, 64 * 1024]),
+        },
       },
     );
     this.#network.listen(this.#node.handler);
