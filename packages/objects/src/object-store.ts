@@ -87,8 +87,8 @@ export interface PutOptions extends CallOptions {
   /** Bytes that `body` will give; another number is `OBJECT_LENGTH_MISMATCH`, and nothing is put. */
   readonly contentLength?: number | undefined;
   /**
-   * 32 hexadecimal digits, kept with the object: a name for this one write. See 11. Without one a
-   * decorator may give it a name of its own.
+   * 32 hexadecimal digits, kept with the object: a name for this one write. See 11. Without one the
+   * store may choose one.
    */
   readonly writeId?: string | undefined;
 }

@@ -70,6 +70,7 @@ export interface S3ObjectStoreComponents {
 }
 
 const PROBE_BYTES = 8;
+const WRITE_ID_BYTES = 16;
 
 export async function openS3ObjectStore(
   settings: S3Settings,
@@ -89,7 +90,7 @@ export async function openS3ObjectStore(
       const key = `.holdfast-probe-${random.bytes(PROBE_BYTES).toString('hex')}`;
       return probeConditions(requests, key, signal); // I1
     });
-    return new S3ObjectStore({ client, requests, clock }, place, conditions);
+    return new S3ObjectStore({ client, requests, clock, random }, place, conditions);
   } catch (error) {
     client.close();
     throw error;
@@ -112,6 +113,7 @@ interface S3StoreComponents {
   readonly client: S3Client;
   readonly requests: S3Requests;
   readonly clock: Clock;
+  readonly random: Random;
 }
 
 class S3ObjectStore implements ObjectStore {
@@ -119,6 +121,7 @@ class S3ObjectStore implements ObjectStore {
   readonly #client: S3Client;
   readonly #requests: S3Requests;
   readonly #clock: Clock;
+  readonly #random: Random;
   readonly #place: S3Place;
   readonly #conditions: EnforcedConditions;
   readonly #calls = new OpenCalls();
@@ -127,6 +130,7 @@ class S3ObjectStore implements ObjectStore {
     this.#client = components.client;
     this.#requests = components.requests;
     this.#clock = components.clock;
+    this.#random = components.random;
     this.#place = place;
     this.#conditions = conditions;
     this.capabilities = {
@@ -148,7 +152,8 @@ class S3ObjectStore implements ObjectStore {
         if (length > partBytes * LIMITS.maxObjectParts) throw tooManyParts(key);
       }
       const parts = partsOf(body, options.contentLength, partBytes, signal);
-      const { writeId } = options;
+      // Always one: there are servers that keep the old name where a put brings none.
+      const writeId = options.writeId ?? this.#random.bytes(WRITE_ID_BYTES).toString('hex');
       const headers = this.#headers(options);
       try {
         const first = await parts.next();

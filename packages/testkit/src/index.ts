@@ -6,6 +6,7 @@ export * from './fake-s3-server.ts';
 export * from './file-system-conformance.ts';
 export * from './fuzz.ts';
 export * from './linearizability.ts';
+export * from './node-real-s3-server.ts';
 export * from './reseal-block.ts';
 export * from './run-histories.ts';
 export * from './seeded-random.ts';
