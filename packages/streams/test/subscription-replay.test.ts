@@ -160,9 +160,7 @@ it('a database with streams and subscriptions gets another number of shards', as
   await node.settle(500);
   node.engine.drain();
   await node.append('events/4'); // work that a rebalance leaves alone
-  const all = (): SubscriptionInfo[] =>
-    node.engine.list({ limit: 100 }).map(({ id }) => node.engine.get(id));
-  const before = all();
+  const before = infos(node);
   const keys = node.engine.publicKeys();
   await node.close();
   const { clock, random, fs } = node;
@@ -180,7 +178,7 @@ it('a database with streams and subscriptions gets another number of shards', as
     streams.close();
   }
   node = await SubscriptionFixture.open({ fs, random, shardCount: 1 });
-  expect(all()).toEqual(before);
+  expect(infos(node)).toEqual(before);
   expect(node.engine.publicKeys()).toEqual(keys);
   await node.close();
 });

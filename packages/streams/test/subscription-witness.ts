@@ -286,10 +286,6 @@ async function readJson(streams: StreamEngine, path: string): Promise<Record<str
   return JSON.parse(`[${text.slice(0, -1)}]`) as Record<string, unknown>[];
 }
 
-function infosOf(engine: SubscriptionEngine): SubscriptionInfo[] {
-  return engine.list({ limit: 100 }).map(({ id }) => engine.get(id));
-}
-
 function statAt(streams: StreamEngine, path: string): StreamInfo | undefined {
   try {
     return streams.stat(path);
