@@ -1,10 +1,13 @@
 /** Subscriptions of a node in this process: settings, rotation of keys, drain, moves, no HTTP. */
+import type { LookupAddress } from 'node:dns';
 import { mkdtempSync, rmSync } from 'node:fs';
+import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { WebhookAnswer, WebhookRequest, WebhookSender } from '@holdfast/streams';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openNode, rebalanceDirectory, nodeComponents, type HoldfastNode } from '../src/index.ts';
+import { NodeWebhookSender } from '../src/node-webhook-sender.ts';
 import { eventually } from './subscription-client.ts';
 
 const BASE = 'http://node.example/v1/stream/__ds';
@@ -274,5 +277,62 @@ describe('a rebalance', () => {
     expect(await keys(after)).toEqual(published);
     expect(after.streams.info('wakes').nextOffset).toBe(wakes);
     expect(sender.sent).toHaveLength(sent);
+  });
+});
+
+describe('a URL that leads into the network of the node', () => {
+  it.each([
+    'https://[::1]/',
+    'https://localhost/',
+    'https://127.1/',
+    'https://[::ffff:127.0.0.1]/',
+    'https://0x7f000001/',
+    'https://100.64.0.1/',
+    'https://198.18.0.1/',
+    'https://169.254.169.254/latest/meta-data/',
+    'https://metadata.google.internal/',
+    'https://10.0.0.1/hook',
+    'http://10.0.0.1/hook',
+    'http://worker.example/',
+    'https://worker.example./',
+    'https://user:secret@worker.example/',
+    'https://worker.example:22/',
+  ])('%s is refused when the subscription is made', async (url) => {
+    const node = await open({ memory: true, publicUrl: 'https://streams.example' });
+    const refused = await ask(node, 'PUT', 'subscriptions/s', { ...HOOK, webhook: { url } });
+    expect([refused.status, refused.json['error']]).toMatchObject([
+      400,
+      { code: 'WEBHOOK_URL_REJECTED' },
+    ]);
+    expect(JSON.stringify(refused.json)).not.toContain('secret');
+  });
+
+  it('behind a name is refused each time it is called, and ends in the dead letters', async () => {
+    let connections = 0;
+    const inside = net.createServer(() => connections++);
+    await new Promise<void>((resolve) => inside.listen(0, '127.0.0.1', resolve));
+    const { port } = inside.address() as AddressInfo;
+    const lookup = (): Promise<LookupAddress[]> =>
+      Promise.resolve([{ address: '127.0.0.1', family: 4 }]);
+    const sender = new NodeWebhookSender(
+      { clock: nodeComponents().clock, lookup },
+      { allowLoopback: true },
+    );
+    const node = await open(
+      { memory: true, publicUrl: 'https://streams.example', maxWebhookAttempts: 2 },
+      { webhookSender: sender },
+    );
+    const url = `https://rebind.example:${port}/`;
+    expect((await ask(node, 'PUT', 'subscriptions/s', { ...HOOK, webhook: { url } })).status).toBe(
+      201,
+    );
+    await (await node.streams.open('events/1', { type: 'application/json' })).append({ n: 1 });
+    const letters = await eventually('a dead letter', async () => {
+      const { status, json } = await ask(node, 'GET', 'dead-letters');
+      return status === 200 ? (json as unknown as Record<string, unknown>[]) : undefined;
+    });
+    expect(letters).toMatchObject([{ attempts: 2, reason: 'the address is not allowed' }]);
+    expect(connections).toBe(0);
+    await new Promise((resolve) => inside.close(resolve));
   });
 });

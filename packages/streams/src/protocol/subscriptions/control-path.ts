@@ -6,9 +6,6 @@ import { HoldfastError, LIMITS } from '@holdfast/core';
 import { RESERVED_SEGMENT } from '../../subscriptions/path-pattern.ts';
 import { assertStreamPath, decodePath } from '../stream-path.ts';
 
-/** Where the work of webhooks that were given up is written to; read like any stream. */
-export const DEAD_LETTERS_PATH: string = `${RESERVED_SEGMENT}/dead-letters`;
-
 export type WakeAction = 'callback' | 'claim' | 'ack' | 'release';
 
 export type ControlRoute =

@@ -8,6 +8,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { HoldfastError, LIMITS } from '@holdfast/core';
 import { isJsonContentType } from '../../content-type.ts';
+import { DEAD_LETTERS_PATH } from '../../subscriptions/dead-letters.ts';
 import type {
   SubscriptionInfo,
   SubscriptionStore,
@@ -20,7 +21,7 @@ import { queryStart } from '../stream-path.ts';
 import { ClaimGate, requireBearer, type ClaimSettings } from './bearer-token.ts';
 import type { ControlEndpoints } from './control-endpoints.ts';
 import { sendControlProblem } from './control-problem.ts';
-import { DEAD_LETTERS_PATH, parseControlRoute, type ControlRoute } from './control-path.ts';
+import { parseControlRoute, type ControlRoute } from './control-path.ts';
 import { parseListQuery } from './list-query.ts';
 import {
   keySetAnswer,
