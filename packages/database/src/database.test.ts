@@ -132,6 +132,7 @@ describe('database', () => {
         [new RowEngine()],
       );
       expect(report).toMatchObject({ to: shardCount, rows: 30 });
+      expect((await verifyDatabase({ fileSystem }, { dir: '/data' })).problems).toEqual([]);
       const again = await open(fileSystem);
       expect(again.database.shardCount).toBe(shardCount);
       for (let i = 0; i < 30; i++) {

@@ -298,6 +298,42 @@ describe('damaged extents', () => {
   });
 });
 
+describe('a power cut', () => {
+  it('at any call of a scrub that mends everything at once loses nothing, and the next one ends it', async () => {
+    const template = new Bench();
+    const first = await template.filled();
+    await template.run(first.scrub());
+    template.kill();
+    const { disk } = template.fs;
+    const [table] = template.files('.hft') as [string];
+    const [extents] = template.files('.hfx') as [string];
+    disk.flipBit(table, 90, 1);
+    disk.flipBit(`${table}.mirror`, disk.content(table).length - 40, 1); // another block
+    disk.flipBit(extents, 70_000, 1);
+    disk.truncateFile('/data/layout.json', 10);
+    let cuts = 0;
+    for (let nth = 1; ; nth++) {
+      const bench = new Bench();
+      bench.fs = new SimFs({ disk: disk.clone() });
+      const database = await bench.open({ scrubIntervalMs: 0 });
+      const fault = bench.fs.disk.faults.plan({ effect: 'halt', nth, performed: nth % 2 === 0 });
+      await bench.run(database.scrub().catch(() => undefined));
+      if (fault.fired === 0) break;
+      cuts++;
+      fault.remove();
+      bench.clock = bench.clock.nextIncarnation();
+      bench.fs = bench.fs.powerCut(new SeededRandom(nth));
+      const again = await bench.open();
+      await bench.run(again.scrub());
+      await bench.expectAllThere();
+      expect(again.stats().integrity.quarantined, `call ${nth}`).toBe(0);
+      expect(await bench.run(again.verify()), `call ${nth}`).toEqual([]);
+      await bench.run(again.close());
+    }
+    expect(cuts).toBeGreaterThan(60);
+  }, 60_000);
+});
+
 describe('a damaged segment of the log', () => {
   for (const which of ['oldest', 'active'] as const) {
     it(`that is the ${which} one is not needed any more after the checkpoint it causes`, async () => {

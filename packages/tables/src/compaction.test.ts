@@ -91,6 +91,18 @@ describe('compaction', () => {
     expect(failures).toBeGreaterThan(10);
   });
 
+  test('an input that is damaged, or gone, in one of its copies is merged from the other', async () => {
+    const fileSystem = await simDisk();
+    const job = await jobOf(fileSystem, [numberedRows(50), numberedRows(80)], true);
+    const [newer, older] = job.inputs.map(({ path }) => path) as [string, string];
+    for (const path of [newer, older]) fileSystem.disk.duplicateFile(path, `${path}.mirror`);
+    fileSystem.disk.flipBit(newer, 500, 1);
+    fileSystem.disk.deleteFile(older);
+    const info = await compactTables({ fileSystem, codec }, job);
+    const table = await openTable(fileSystem, { path: OUTPUT.path, info: info! });
+    expect(plain(await collect(table.scan()))).toEqual(plain(numberedRows(80)));
+  });
+
   test('a damaged input rejects with its typed error, makes no table and is not touched', async () => {
     const fileSystem = await simDisk();
     const job = await jobOf(fileSystem, [numberedRows(50), numberedRows(80)], true);
