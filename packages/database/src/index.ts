@@ -8,7 +8,7 @@ export type { ScrubReport } from './scrubber.ts';
 export type { StateProblem } from './state-verify.ts';
 export { type DatabaseVerifyReport, verifyDatabase } from './verify-database.ts';
 // What an engine needs of the rooms below, so that engines import the database alone.
-export { RECORD_RANGES, REQUIRED_RECORD } from '@holdfast/log';
+export { LOG_CUT_POINTS, RECORD_RANGES, REQUIRED_RECORD } from '@holdfast/log';
 export {
   decodeExtentRef,
   encodeExtentRef,
@@ -17,4 +17,5 @@ export {
   type KeyRange,
   prefixRange,
   type Row,
+  TABLES_CUT_POINTS,
 } from '@holdfast/tables';

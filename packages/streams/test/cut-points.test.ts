@@ -3,9 +3,7 @@
  * database: the process ends there, the power fails there, the step fails there, or everything
  * else overtakes it there. Then the state is one of the model's, or the history says why not.
  */
-import { DATABASE_CUT_POINTS } from '@holdfast/database';
-import { LOG_CUT_POINTS } from '@holdfast/log';
-import { TABLES_CUT_POINTS } from '@holdfast/tables';
+import { DATABASE_CUT_POINTS, LOG_CUT_POINTS, TABLES_CUT_POINTS } from '@holdfast/database';
 import { describe, expect, it } from 'vitest';
 import { STREAMS_CUT_POINTS } from '../src/cut-points.ts';
 import { type CutWay, runArmedHistory } from './stream-simulation.ts';

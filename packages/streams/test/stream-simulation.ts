@@ -18,6 +18,7 @@ import {
 } from '@holdfast/core';
 import { type Database, openDatabase, rebalanceDatabase } from '@holdfast/database';
 import {
+  type Fault,
   isSimDead,
   SeededRandom,
   SimClock,
@@ -130,12 +131,19 @@ class History {
       this.#last = last;
       const dies = !last && (this.#armed === undefined || generation === 0);
       const fault = dies
-        ? this.#fs.disk.faults.plan({ effect: 'halt', nth, performed })
+        ? this.#fs.disk.faults.plan({ effect: 'halt', nth, performed, ...this.#inTheLog() })
         : undefined;
       await this.#clock.run(this.#live(last));
       fault?.remove();
       if (!last) this.#crash();
     }
+  }
+
+  /** An armed history begins with the end of a life within a write of the log, often torn. */
+  #inTheLog(): Partial<Fault> {
+    if (this.#armed === undefined) return {};
+    const nth = 1 + this.#random.integer(20);
+    return { nth, performed: false, operations: ['write'], path: (name) => name.includes('/log/') };
   }
 
   /** Hears of every cut point that is passed. */
@@ -443,7 +451,8 @@ class History {
 
   #texts(json: boolean, least: number): string[] {
     const count = least + this.#random.integer(json ? 4 : 2 - least);
-    const fill = this.#pick([1, 7, 60, 700]);
+    // Only what takes several sectors can be torn.
+    const fill = this.#pick(this.#armed === undefined ? [1, 7, 60, 700] : [1, 60, 700, 700]);
     return Array.from({ length: count }, (_, i) => {
       const text = `${this.#model.ahead.streams.size}${i}`.repeat(fill);
       return json ? `"${text}",` : text;
