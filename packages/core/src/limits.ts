@@ -213,6 +213,7 @@ export const LIMITS = {
   requestTimeoutMs: 600_000,
   /** A body has to come at this rate, over each `bodyWindowMs`. Slower: `REQUEST_TIMEOUT` (408). */
   minBodyBytesPerSecond: (4 * KIB) as number,
+  /** Window of that rate. Longer: a trickle holds its place for longer. */
   bodyWindowMs: 10_000,
   /** Requests sent ahead of their answers on one connection. Beyond: `CLIENT_QUOTA_EXCEEDED` (429). */
   maxPipelinedRequests: 64,
