@@ -81,6 +81,11 @@ const SETTINGS: Readonly<Record<FlagSetting, SettingFlag>> = {
     summary: 'failed deliveries until work goes to the dead letters',
   },
   drainTimeoutMs: { kind: 'integer', value: 'N', summary: 'how long a stop waits for requests' },
+  scrubIntervalMs: {
+    kind: 'integer',
+    value: 'N',
+    summary: 'pause between two checks of all data; 0: none',
+  },
   shardCount: { kind: 'integer', value: 'N', summary: 'shards of a new data directory' },
 };
 

@@ -34,6 +34,7 @@ export const verify: Command = {
 function damaged(dir: string, count: number): string {
   return (
     `damaged: ${dir} (${count} ${count === 1 ? 'place' : 'places'})\n` +
-    '  nothing was changed: keep a copy of the directory, then restore these files from a backup\n'
+    '  nothing was changed: keep a copy, start the node, which mends what it has a second copy of,\n' +
+    '  and restore from a backup what it then still names\n'
   );
 }

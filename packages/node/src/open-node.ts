@@ -135,11 +135,11 @@ function claimSettings({ openClaims, claimTokens }: NodeSettings): ClaimSettings
 
 /** Memory does not rot, and a second copy in it would be the same memory twice. */
 function databaseSettings(settings: NodeSettings): DatabaseSettings {
-  const { dir = MEMORY_DIR, shardCount, memory } = settings;
+  const { dir = MEMORY_DIR, shardCount, memory, scrubIntervalMs } = settings;
   return {
     dir,
     ...(shardCount === undefined ? {} : { shardCount }),
-    ...(memory ? { scrubIntervalMs: 0 } : {}),
+    scrubIntervalMs: memory ? 0 : scrubIntervalMs,
   };
 }
 

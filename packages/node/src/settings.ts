@@ -70,6 +70,11 @@ export interface NodeSettings {
   readonly maxWebhookAttempts: number;
   /** Lower: slow requests are cut at shutdown. Higher: shutdown may take as long. */
   readonly drainTimeoutMs: number;
+  /**
+   * Between two passes of the scrub. Lower: rot is found sooner, more reading. 0: none, and no
+   * second copies of tables; for disks that are checked elsewhere.
+   */
+  readonly scrubIntervalMs: number;
   /** Shards of a new database; an existing one keeps its own. Absent: the default. */
   readonly shardCount: number | undefined;
 }
@@ -162,6 +167,13 @@ const RULES: Record<keyof NodeSettings, Rule> = {
     fallback: LIMITS.drainTimeoutMs,
     minimum: 0,
     maximum: 600_000,
+  },
+  scrubIntervalMs: {
+    kind: 'integer',
+    fallback: LIMITS.scrubIntervalMs,
+    minimum: 0,
+    // The timers of the platform.
+    maximum: 2 ** 31 - 1,
   },
   shardCount: { kind: 'integer', fallback: undefined, minimum: 1, maximum: LIMITS.maxShardCount },
 };
