@@ -73,19 +73,20 @@ it('when storage has failed nothing is delivered any more, and a start goes on',
 });
 
 it('webhooks wait while receivers could not reach this node', async () => {
+  const reached: { at?: string } = {};
   let node = await SubscriptionFixture.open();
   await node.put('sub', WEBHOOK);
   await node.create('events/a');
-  let publicUrl: string | undefined;
-  node = await node.crash({ callbackUrl: () => publicUrl });
+  node = await node.crash({ callbackUrl: () => reached.at });
   node.receiver.receive = done;
   await node.append('events/a');
   await node.settle(60_000);
   expect(node.receiver.bodies).toHaveLength(0);
   expect(node.engine.get('sub')).toMatchObject({ generation: 0, status: 'active' });
-  publicUrl = 'https://late.example/callback';
-  await node.settle(1_100);
-  expect(node.receiver.bodies).toMatchObject([{ callback_url: publicUrl }]);
+  reached.at = 'https://late.example/callback';
+  node.engine.reachable();
+  await node.settle(10);
+  expect(node.receiver.bodies).toMatchObject([{ callback_url: reached.at }]);
   await node.close();
 });
 

@@ -31,9 +31,6 @@ interface Delivery {
   readonly handed: readonly Handed[];
 }
 
-/** Pause between two looks whether receivers can reach this node by now. */
-const UNREACHABLE_MS = 1_000;
-
 type Decision = NextLook | 'deliver' | 'end' | 'leaseOver' | 'giveUp';
 
 export class WebhookSteps implements WakeSteps {
@@ -87,7 +84,7 @@ export class WebhookSteps implements WakeSteps {
     const { settings, endpoints } = this.#context;
     const { wake, nextAttemptAtMs } = state;
     const isReachable = endpoints.callbackUrl(this.#subscription.id) !== undefined;
-    const deliver = isReachable ? 'deliver' : UNREACHABLE_MS;
+    const deliver = isReachable ? 'deliver' : 'poked';
     if (wake === undefined) return hasNewWork ? deliver : 'poked';
     if (nextAttemptAtMs !== undefined) {
       if (state.failedAttempts >= settings.maxWebhookAttempts) return 'giveUp';
