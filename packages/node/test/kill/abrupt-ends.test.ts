@@ -4,6 +4,7 @@
  * acknowledged is there once and in order, and every byte of the directory checks.
  */
 import { once } from 'node:events';
+import { mkdirSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +16,7 @@ import { expectWhole, Sequence } from './sequence.ts';
 
 const SEED = Number(process.env['HOLDFAST_KILL_SEED'] ?? 1);
 const STARTS = Number(process.env['HOLDFAST_KILL_STARTS'] ?? 12);
+const CREATIONS = Number(process.env['HOLDFAST_KILL_CREATIONS'] ?? 8);
 const DRAINS = Number(process.env['HOLDFAST_KILL_DRAINS'] ?? 6);
 const CHECKPOINTING = fileURLToPath(new URL('../checkpointing-server.ts', import.meta.url));
 const REPLAY = `HOLDFAST_KILL_SEED=${SEED} npx vitest run packages/node/test/kill`;
@@ -42,6 +44,30 @@ test(`killed ${STARTS} times while it recovers: the recovery of a recovery loses
   await server.kill();
   await expectWhole(server.dataDir);
   console.log(`kill: ${STARTS} starts killed, ${early} of them before they were ready`);
+  expect(early).toBeGreaterThan(0);
+}, 300_000);
+
+test(`killed ${CREATIONS} times while it creates its directory: the next start serves (${REPLAY})`, async () => {
+  await using server = await ServerProcess.start({
+    command: [process.execPath, '--conditions', 'x-source', '--import', 'tsx', CHECKPOINTING],
+  });
+  const dir = server.dataDir as string;
+  const random = new SeededRandom(SEED);
+  let early = 0;
+  for (let creation = 0; creation < CREATIONS; creation++) {
+    await server.kill();
+    rmSync(dir, { recursive: true });
+    mkdirSync(dir);
+    // Most of it is made in the first milliseconds.
+    if (!(await server.killDuringStart('opens', random.integer(40)))) early++;
+    await server.restart();
+    const sequence = new Sequence(server, `new/${creation}`);
+    await sequence.append(3);
+    await sequence.check();
+  }
+  await server.kill();
+  await expectWhole(dir);
+  console.log(`kill: ${CREATIONS} creations killed, ${early} of them before they were ready`);
   expect(early).toBeGreaterThan(0);
 }, 300_000);
 
