@@ -92,4 +92,4 @@ it(`${CYCLES} kills (seed ${SEED}): every event is processed, and no older wake 
       `${workload.claims.length} claims, ${workload.repeated} events seen again, ` +
       `${workload.fenced} old wakes refused, seed ${SEED}`,
   );
-}, 300_000);
+}, 600_000);
