@@ -19,7 +19,7 @@ const BOUND_BYTES = 64 * MIB;
 /** More than the kernel keeps for one connection: who still gets this was not dropped. */
 const DRAINED_BYTES = 8 * MIB;
 const START = '0000000000000000_0000000000000000';
-const TEST_TIMEOUT_MS = 240_000;
+const TEST_TIMEOUT_MS = 600_000;
 
 // Memory of the server is read from /proc.
 describe.skipIf(!hasProcessCounters)('readers that never read', () => {
@@ -34,29 +34,33 @@ describe.skipIf(!hasProcessCounters)('readers that never read', () => {
       ];
       for (const url of [old, live, warm]) await expectStatus(201, 'PUT', url, { headers: TEXT });
       await fill(old, OLD_MESSAGES);
-      // The base line is the same with readers that do read: caches, heap, checkpoints, garbage.
-      const followers = Array.from({ length: WARM_READS }, () =>
-        followAll(server.port, 'warm', MESSAGES * MESSAGE_BYTES),
-      );
-      await fill(warm, MESSAGES);
-      await Promise.all(followers);
-      await inParallel(WARM_READS, WARM_READS, async () => void (await readAll(old)));
-      await inParallel(WARM_READS, WARM_READS, () =>
-        followAll(server.port, 'old', OLD_MESSAGES * MESSAGE_BYTES),
-      );
+      // The base line is the same with readers that do read, at its most and twice, for memory
+      // that was free once is not given back: caches, heap, checkpoints, garbage.
+      const before = await mostResident(server.pid, async () => {
+        for (let round = 0; round < 2; round++) {
+          const bytes = MESSAGES * MESSAGE_BYTES;
+          const all = (round + 1) * bytes;
+          const followers = Array.from({ length: WARM_READS }, () =>
+            followAll(server.port, 'warm', all),
+          );
+          await fill(warm, MESSAGES);
+          await Promise.all(followers);
+          await inParallel(WARM_READS, WARM_READS, async () => void (await readAll(old)));
+          await inParallel(WARM_READS, WARM_READS, () =>
+            followAll(server.port, 'old', OLD_MESSAGES * MESSAGE_BYTES),
+          );
+        }
+      });
 
-      const before = residentBytes(server.pid);
+      const resting = residentBytes(server.pid);
       const readers = await connectAll(server.port);
       const connected = residentBytes(server.pid);
-      let most = connected;
-      const sample = setInterval(() => (most = Math.max(most, residentBytes(server.pid))), 50);
-      await fill(live, MESSAGES);
-      most = Math.max(most, residentBytes(server.pid));
-      clearInterval(sample);
+      const most = await mostResident(server.pid, () => fill(live, MESSAGES));
       console.log(
         `never-reading readers: ${READERS}, appended ${(MESSAGES * MESSAGE_BYTES) / MIB} MiB, ` +
-          `resident ${inMib(before)} MiB before, +${inMib(connected - before)} with all connected, ` +
-          `+${inMib(most - before)} at most`,
+          `resident at most ${inMib(before)} MiB with readers that read, ${inMib(resting)} behind ` +
+          `them, ${inMib(connected)} with all connected, ${inMib(most)} at most: ` +
+          `+${inMib(most - before)}`,
       );
       await expectAllResume(readers, { old, live });
       expect(most - before).toBeLessThan(BOUND_BYTES);
@@ -64,6 +68,18 @@ describe.skipIf(!hasProcessCounters)('readers that never read', () => {
     TEST_TIMEOUT_MS,
   );
 });
+
+/** The most memory the process has while the work is done. */
+async function mostResident(pid: number, work: () => Promise<void>): Promise<number> {
+  let most = residentBytes(pid);
+  const timer = setInterval(() => (most = Math.max(most, residentBytes(pid))), 50);
+  try {
+    await work();
+  } finally {
+    clearInterval(timer);
+  }
+  return Math.max(most, residentBytes(pid));
+}
 
 const inMib = (bytes: number): string => (bytes / MIB).toFixed(1);
 
