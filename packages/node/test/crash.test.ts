@@ -50,7 +50,7 @@ it(`${CYCLES} kills of the server (seed ${SEED}): every acknowledged operation s
       { cause: error },
     );
   }
-}, 600_000);
+}, 900_000);
 
 class Killing {
   cycle = 0;
