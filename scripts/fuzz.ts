@@ -11,6 +11,7 @@ import { FUZZ_TARGETS as CORE } from '../packages/testkit/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as DATABASE } from '../packages/database/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as LOG } from '../packages/log/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as NODE } from '../packages/node/test/fuzz-targets.ts';
+import { FUZZ_TARGETS as OBJECTS } from '../packages/objects/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as STREAMS } from '../packages/streams/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as TABLES } from '../packages/tables/test/fuzz-targets.ts';
 
@@ -19,6 +20,7 @@ const TARGETS: readonly FuzzTarget[] = [
   ...LOG,
   ...TABLES,
   ...DATABASE,
+  ...OBJECTS,
   ...STREAMS,
   ...NODE,
   ...CLI,

@@ -49,7 +49,7 @@ export function decodeSegment(encoded: string): string | undefined {
     'latin1',
   );
   const segment = bytes.toString('utf8');
-  return encodeSegment(segment) === encoded ? segment : undefined;
+  return encodeSegment(segment) === encoded && !segment.includes('/') ? segment : undefined;
 }
 
 function encodeSegment(segment: string): string {

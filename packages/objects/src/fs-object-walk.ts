@@ -1,7 +1,7 @@
 /** The objects below a folder in the order of their keys, one folder in memory for each level. */
 import { type FileSystem, systemErrorCode } from '@holdfast/core';
 import { fileError } from './fs-object-errors.ts';
-import { decodeSegment, MAX_ENCODED_SEGMENT, parseEntry } from './fs-object-names.ts';
+import { decodeSegment, MAX_ENCODED_SEGMENT, objectPath, parseEntry } from './fs-object-names.ts';
 import { compareKeys, isObjectKey, mayHoldListed } from './object-key.ts';
 
 export interface WalkBounds {
@@ -29,11 +29,12 @@ export async function* walkObjects(
   root: string,
   bounds: WalkBounds,
 ): AsyncGenerator<WalkedObject, void, void> {
-  yield* walkFolder(fileSystem, root, '', bounds);
+  yield* walkFolder(fileSystem, root, root, '', bounds);
 }
 
 async function* walkFolder(
   fileSystem: FileSystem,
+  root: string,
   folder: string,
   start: string,
   bounds: WalkBounds,
@@ -45,9 +46,13 @@ async function* walkFolder(
   for (const { order, path, isFolder } of entries) {
     if (isFolder) {
       if (mayHoldListed(order, bounds.prefix, bounds.after)) {
-        yield* walkFolder(fileSystem, path, order, bounds);
+        yield* walkFolder(fileSystem, root, path, order, bounds);
       }
-    } else if (order.startsWith(bounds.prefix) && compareKeys(order, bounds.after) > 0) {
+    } else if (
+      order.startsWith(bounds.prefix) &&
+      compareKeys(order, bounds.after) > 0 &&
+      path === pathOf(root, order)
+    ) {
       yield { key: order, path };
     }
   }
@@ -77,6 +82,12 @@ async function readFolder(
     entries.push({ order: start + segment + (isFolder ? '/' : ''), path, isFolder });
   }
   await bounds.onFolder(folder);
+}
+
+/** Somebody else may have put a file that reads as a key and is not where that key is. */
+function pathOf(root: string, key: string): string {
+  const { folder, name } = objectPath(key);
+  return folder === '' ? `${root}/${name}` : `${root}/${folder}/${name}`;
 }
 
 /** Nothing, where the folder is not there or is no folder. */
