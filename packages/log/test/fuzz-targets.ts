@@ -41,12 +41,13 @@ const headers = segments.map(([path, bytes]) => {
   return { id, header: decodeSegmentHeader(codec, bytes, id) as StoredSegmentHeader };
 });
 const [first] = headers;
-if (first === undefined) throw new Error('a log has a segment');
+const [, firstSegment] = segments[0] ?? [];
+if (first === undefined || firstSegment === undefined) throw new Error('a log has a segment');
 const home = homeOf(first.header);
 
 const headerTarget: FuzzTarget<StoredSegmentHeader | undefined> = {
   name: 'segment-header',
-  corpus: [(segments[0]?.[1] as Buffer).subarray(0, SEGMENT_HEADER_BYTES)],
+  corpus: [firstSegment.subarray(0, SEGMENT_HEADER_BYTES)],
   codes: ['FORMAT_INVALID', 'FORMAT_UNSUPPORTED'],
   reseal: (mutant, random) => resealBlock(DATABASE_ID, mutant, random, 0, 128),
   parse: (input) => decodeSegmentHeader(codec, input, first.id),
@@ -58,7 +59,7 @@ const headerTarget: FuzzTarget<StoredSegmentHeader | undefined> = {
 
 const frameTarget: FuzzTarget<StoredRecord[] | undefined> = {
   name: 'batch-frame',
-  corpus: framesOf(segments[0]?.[1] as Buffer),
+  corpus: framesOf(firstSegment),
   codes: ['FORMAT_INVALID', 'FORMAT_UNSUPPORTED'],
   reseal: (mutant, random) => resealFrame(mutant, 0, random, mutant.length),
   parse(input) {
