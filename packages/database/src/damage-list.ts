@@ -13,7 +13,7 @@ import {
   type ShardId,
 } from '@holdfast/core';
 
-/** `quarantined`: left as it is, reads that need it fail; everything else goes on. */
+/** `quarantined`: not mended so far. Reads that need what is lost fail, everything else goes on. */
 export type DamageState = 'repaired' | 'quarantined';
 
 /** `missing`: no such file. `damaged`: not the bytes that were written, or not readable. */
@@ -40,7 +40,7 @@ export interface IntegrityStats {
   /** Damages found since the start. */
   readonly found: number;
   readonly repaired: number;
-  /** Damages that are there now. */
+  /** Damages that are there now, of those that are named. */
   readonly quarantined: number;
 }
 

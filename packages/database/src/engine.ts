@@ -61,17 +61,16 @@ export interface Engine<Op extends Operation = Operation> {
   /** The extent that a row of this engine owns, if it owns one. Absent: it has no extents. */
   extentOf?(key: Buffer, value: Buffer): ExtentRef | undefined;
   /**
-   * Bytes of a damaged extent from what memory still holds or the log still says: one buffer for
-   * each hole, exactly as long, or `undefined` when any byte of them is lost.
+   * Bytes of damaged extents from what memory still holds or the log still says. For each row one
+   * buffer for each hole, exactly as long, or `undefined` when any byte of them is lost.
    *
    * @param history what the log still has of the records up to the last checkpoint, in order; rejects
-   * where the log is damaged, and what came before counts.
+   * where the log is damaged, and what came before counts. To be read once: it may be long.
    */
-  restoreExtent?(
-    shard: Shard,
-    row: DamagedRow,
+  restoreExtents?(
+    rows: readonly DamagedRow[],
     history: () => AsyncIterable<Operation>,
-  ): Promise<readonly Buffer[] | undefined>;
+  ): Promise<readonly (readonly Buffer[] | undefined)[]>;
 }
 
 /** A row whose extent cannot be read everywhere. */

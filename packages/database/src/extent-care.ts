@@ -10,7 +10,7 @@ import type { DatabaseShard } from './database-shard.ts';
 import type { Operation } from './engine.ts';
 import type { EngineRegistry } from './engine-registry.ts';
 import type { Rewrite } from './extent-rewrite.ts';
-import { type Salvage, salvageExtents } from './extent-salvage.ts';
+import { type DamagedExtent, type Salvage, salvageExtents } from './extent-salvage.ts';
 import type { ExtentStore, LiveExtentFile } from './extent-store.ts';
 import type { ManifestKeeper } from './manifest-keeper.ts';
 import type { Quarantine } from './quarantine.ts';
@@ -29,6 +29,9 @@ interface Parts {
   readonly quarantine: Quarantine;
   readonly checkpoint: (rewrite?: () => Promise<Rewrite | undefined>) => Promise<void>;
 }
+
+/** Extents of one file that are named; the others are one more damage. */
+const MAX_OWNERS = 32;
 
 interface Found {
   readonly kind: DamageKind;
@@ -143,7 +146,21 @@ export class ExtentCare {
     }
     const shard = info.shard as ShardId;
     const lost = salvage === undefined || salvage.damaged.some(({ restored }) => !restored);
-    for (const { restored, owner, ...place } of salvage?.damaged ?? []) {
+    this.#reportExtents(path, found, salvage?.damaged ?? []);
+    if (salvage?.complete === true) damages.repaired(path);
+    if (salvage === undefined || salvage.damaged.length === 0) {
+      const state = lost ? 'quarantined' : 'repaired';
+      damages.report({ path, position: 0, ...found, shard, state });
+    }
+    if (!lost) suspects.mended(info.fileId);
+    if (failure !== undefined) throw failure;
+  }
+
+  #reportExtents(path: string, found: Found, damaged: readonly DamagedExtent[]): void {
+    const { damages } = this.#parts;
+    // What is lost first: a file may hold more than is worth naming.
+    const byNeed = [...damaged].sort((a, b) => Number(a.restored) - Number(b.restored));
+    for (const { restored, owner, ...place } of byNeed.slice(0, MAX_OWNERS)) {
       const state = restored ? 'repaired' : 'quarantined';
       damages.report({
         path,
@@ -153,13 +170,12 @@ export class ExtentCare {
         ...(owner === undefined ? {} : { owner }),
       });
     }
-    if (salvage?.complete === true) damages.repaired(path);
-    if (salvage === undefined || salvage.damaged.length === 0) {
-      const state = lost ? 'quarantined' : 'repaired';
-      damages.report({ path, position: 0, ...found, shard, state });
-    }
-    if (!lost) suspects.mended(info.fileId);
-    if (failure !== undefined) throw failure;
+    const rest = byNeed.slice(MAX_OWNERS);
+    const [next] = rest;
+    if (next === undefined) return;
+    const message = `${found.message}, with ${rest.length} more extents`;
+    const state = next.restored ? 'repaired' : 'quarantined';
+    damages.report({ path, kind: found.kind, message, state, shard: next.shard, position: 0 });
   }
 
   /** What the log still says of everything up to the last cut, in order. */

@@ -7,11 +7,12 @@
  * 2. An extent moves whole or not at all. One with a lost byte stays where it is, with its row:
  *    reads of what is whole of it go on, and nothing is made up.
  * 3. The file is replaced only when every live extent of it is in the new one.
- * 4. One salvage holds at most `extentRewriteBytes` in memory, or one larger extent; of a larger
- *    file only the damaged extents move.
+ * 4. What is copied, and what is asked of the engines at a time, is at most `extentRewriteBytes`
+ *    or one larger extent; of a larger file only the damaged extents move. The log is read once
+ *    for each time the engines are asked.
  */
-import { BLOCK_HEADER_BYTES, isHoldfastError, LIMITS, type ShardId } from '@holdfast/core';
-import type { ExtentRef } from '@holdfast/tables';
+import { BLOCK_HEADER_BYTES, LIMITS, type ShardId } from '@holdfast/core';
+import type { ExtentFileWriter, ExtentRef } from '@holdfast/tables';
 import type { DatabaseShard } from './database-shard.ts';
 import type { ByteHole, Operation } from './engine.ts';
 import type { EngineRegistry } from './engine-registry.ts';
@@ -59,42 +60,109 @@ export async function salvageExtents(
 ): Promise<Salvage> {
   const info = state.manifest.current.extentFiles.find((file) => file.fileId === fileId);
   if (info === undefined) return { rewrite: undefined, damaged: [], complete: true };
-  const everything = info.liveBytes <= LIMITS.extentRewriteBytes; // I4
-  const writer = state.extents.newWriter();
-  const moves: Move[] = [];
-  const damaged: DamagedExtent[] = [];
-  let complete = everything;
+  const salvaging = new Salvaging(state, history, info.liveBytes <= LIMITS.extentRewriteBytes);
   try {
     for await (const extent of extentsOf(state, fileId)) {
-      const full = writer.extents > 0 && writer.payloadBytes >= LIMITS.extentRewriteBytes;
-      if (full) {
-        complete = false;
-        break;
-      }
-      const read = await state.extents.readPartly(extent.ref);
-      if (read.holes.length === 0 && !everything) continue;
-      const bytes = await wholeBytes(state, extent, read, history);
-      if (read.holes.length > 0) damaged.push(describe(state, extent, read, bytes !== undefined));
-      if (bytes === undefined) {
-        complete = false;
-        continue;
-      }
-      const { shard, owner, value, ref } = extent;
-      moves.push({ shard, owner, value, from: ref, to: writer.add(owner, bytes) });
+      if (!(await salvaging.take(extent))) break;
     }
-    if (moves.length === 0) {
-      state.extents.abandon(writer.fileId);
-      return { rewrite: undefined, damaged, complete };
-    }
-    const rewrite = await writeRewrite(state.extents, writer, {
-      shard: info.shard as ShardId,
-      replaces: new Set(complete ? [fileId] : []), // I3
-      moves,
-    });
+    const { moves, damaged, complete } = await salvaging.finish();
+    const replaces = new Set(complete ? [fileId] : []); // I3
+    const shard = info.shard as ShardId;
+    const rewrite =
+      moves.length === 0
+        ? undefined
+        : await writeRewrite(state.extents, salvaging.writer, { shard, replaces, moves });
+    if (rewrite === undefined) state.extents.abandon(salvaging.writer.fileId);
     return { rewrite, damaged, complete };
   } catch (error) {
-    state.extents.abandon(writer.fileId);
+    state.extents.abandon(salvaging.writer.fileId);
     throw error;
+  }
+}
+
+interface PartlyRead extends OwnedExtent {
+  readonly read: ReadExtent;
+}
+
+/** One salvage on its way. */
+class Salvaging {
+  readonly writer: ExtentFileWriter;
+  readonly #state: State;
+  readonly #history: () => AsyncIterable<Operation>;
+  /** Whole extents move too. I4. */
+  readonly #everything: boolean;
+  readonly #moves: Move[] = [];
+  readonly #damaged: DamagedExtent[] = [];
+  #complete: boolean;
+  /** Extents with holes that the engines have not been asked for. */
+  #waiting: PartlyRead[] = [];
+  #waitingBytes = 0;
+
+  constructor(state: State, history: () => AsyncIterable<Operation>, everything: boolean) {
+    this.#state = state;
+    this.#history = history;
+    this.#everything = everything;
+    this.#complete = everything;
+    this.writer = state.extents.newWriter();
+  }
+
+  /** False when nothing more fits: the rest is for the next salvage. */
+  async take(extent: OwnedExtent): Promise<boolean> {
+    if (this.writer.payloadBytes >= LIMITS.extentRewriteBytes) {
+      this.#complete = false;
+      return false;
+    }
+    const read = await this.#state.extents.readPartly(extent.ref);
+    if (read.holes.length > 0) {
+      this.#waiting.push({ ...extent, read });
+      this.#waitingBytes += extent.ref.length;
+      if (this.#waitingBytes >= LIMITS.extentRewriteBytes) await this.#ask();
+    } else if (this.#everything) {
+      this.#move(extent, read.parts as Buffer[]);
+    }
+    return true;
+  }
+
+  async finish(): Promise<{ moves: Move[]; damaged: DamagedExtent[]; complete: boolean }> {
+    await this.#ask();
+    return { moves: this.#moves, damaged: this.#damaged, complete: this.#complete };
+  }
+
+  async #ask(): Promise<void> {
+    const { engines } = this.#state.registry;
+    for (const engine of engines) {
+      const asked = this.#waiting.filter(
+        ({ owner, value }) => engine.extentOf?.(owner, value) !== undefined,
+      );
+      if (asked.length === 0) continue;
+      const rows = asked.map(({ owner, value, read }) => ({
+        key: owner,
+        value,
+        holes: read.holes,
+      }));
+      const restored = await engine.restoreExtents?.(rows, this.#history);
+      for (const [index, extent] of asked.entries()) this.#heard(extent, restored?.[index]);
+    }
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+  }
+
+  /** I2. */
+  #heard(extent: PartlyRead, filling: readonly Buffer[] | undefined): void {
+    const { parts, holes } = extent.read;
+    const filled = parts.map((part) =>
+      Buffer.isBuffer(part) ? part : filling?.[holes.indexOf(part)],
+    );
+    const whole = filled.every((part) => part !== undefined) ? filled : undefined;
+    const bytes = whole?.reduce((sum, part) => sum + part.length, 0);
+    const restored = whole !== undefined && bytes === extent.ref.length;
+    this.#damaged.push(describe(this.#state, extent, extent.read, restored));
+    if (restored) this.#move(extent, whole);
+    else this.#complete = false;
+  }
+
+  #move({ shard, owner, value, ref }: OwnedExtent, bytes: readonly Buffer[]): void {
+    this.#moves.push({ shard, owner, value, from: ref, to: this.writer.add(owner, bytes) });
   }
 }
 
@@ -109,32 +177,6 @@ async function* extentsOf(state: State, fileId: number): AsyncGenerator<OwnedExt
       }
     }
   }
-}
-
-/** All bytes of the extent; `undefined` when some are lost. I2. */
-async function wholeBytes(
-  state: State,
-  { shard, owner, value, ref }: OwnedExtent,
-  { parts, holes }: ReadExtent,
-  history: () => AsyncIterable<Operation>,
-): Promise<Buffer[] | undefined> {
-  if (holes.length === 0) return parts as Buffer[];
-  for (const engine of state.registry.engines) {
-    if (engine.extentOf?.(owner, value) === undefined) continue;
-    const restored = await engine
-      .restoreExtent?.(shard, { key: owner, value, holes }, history)
-      .catch((error: unknown) => {
-        if (isHoldfastError(error) && error.kind === 'corrupt') return undefined; // the log's
-        throw error;
-      });
-    if (restored === undefined) return undefined;
-    const whole = parts.map((part) =>
-      Buffer.isBuffer(part) ? part : (restored[holes.indexOf(part)] ?? Buffer.alloc(0)),
-    );
-    const bytes = whole.reduce((sum, part) => sum + part.length, 0);
-    return bytes === ref.length ? whole : undefined;
-  }
-  return undefined;
 }
 
 function describe(

@@ -99,10 +99,10 @@ type PathKind = 'twice' | 'extent' | 'log' | 'unread';
 
 /** Manifests before the newest are for people, and so is the lock. */
 function kindOf(path: string, newest: string): PathKind {
-  if (/\.seg$/.test(path)) return 'log';
-  if (/\.hfx$/.test(path)) return 'extent';
-  if (/LOCK/.test(path)) return 'unread';
-  if (/manifest-/.test(path)) return path.includes(newest) ? 'twice' : 'unread';
+  if (path.endsWith('.seg')) return 'log';
+  if (path.endsWith('.hfx')) return 'extent';
+  if (path.includes('LOCK')) return 'unread';
+  if (path.includes('manifest-')) return path.includes(newest) ? 'twice' : 'unread';
   return 'twice';
 }
 

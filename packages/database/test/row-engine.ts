@@ -164,21 +164,21 @@ export class RowEngine implements Engine<RowOperation> {
     return key[0] === EXTENT ? decodeExtentRef(value) : undefined;
   }
 
-  /** The last value of the key that the log has, if it may be the one of the row. */
-  async restoreExtent(
-    _shard: Shard,
-    row: DamagedRow,
+  /** The last value of each key that the log has, if it may be the one of the row. */
+  async restoreExtents(
+    rows: readonly DamagedRow[],
     history: () => AsyncIterable<Operation>,
-  ): Promise<readonly Buffer[] | undefined> {
-    const key = row.key.subarray(1).toString();
-    let last: Buffer | undefined;
+  ): Promise<(readonly Buffer[] | undefined)[]> {
+    const last = new Map<string, Buffer | undefined>();
     for await (const operation of history()) {
-      const { key: of, value } = operation as RowOperation;
-      if (of === key) last = value;
+      const { key, value } = operation as RowOperation;
+      last.set(key, value);
     }
-    if (last?.length !== decodeExtentRef(row.value).length) return undefined;
-    const value = last;
-    return row.holes.map(({ from, to }) => value.subarray(from, to));
+    return rows.map((row) => {
+      const value = last.get(row.key.subarray(1).toString());
+      if (value?.length !== decodeExtentRef(row.value).length) return undefined;
+      return row.holes.map(({ from, to }) => value.subarray(from, to));
+    });
   }
 
   #drop(shard: CollectingShard, key: string, before: Entry): void {

@@ -14,33 +14,35 @@ import { decodeExtentRow, type StreamExtent } from './stream-rows.ts';
 import type { Position } from './position.ts';
 import type { Stream } from './stream.ts';
 
-/** One buffer for each hole; `undefined` when a byte of them is nowhere. */
-export async function restoreExtent(
-  stream: Stream,
-  { key, value, holes }: DamagedRow,
+/** For each row one buffer for each hole; `undefined` when a byte of them is nowhere. */
+export async function restoreExtents(
+  streamOf: (row: DamagedRow) => Stream | undefined,
+  rows: readonly DamagedRow[],
   history: () => AsyncIterable<Operation>,
-): Promise<Buffer[] | undefined> {
-  const extent = decodeExtentRow(key, value);
-  const restoring = new RestoringExtent(extent);
-  restoring.takeTail(stream);
-  if (!restoring.isEnough(holes)) await takeRecords(restoring, stream, history);
-  return restoring.cut(holes);
+): Promise<(Buffer[] | undefined)[]> {
+  const restoring = rows.map((row) => {
+    const stream = streamOf(row);
+    return stream === undefined ? undefined : new RestoringExtent(stream, row);
+  });
+  const wanting = new Map<number, RestoringExtent[]>();
+  for (const extent of restoring) {
+    if (extent === undefined || extent.isEnough) continue;
+    const ofStream = wanting.get(extent.stream.id);
+    if (ofStream === undefined) wanting.set(extent.stream.id, [extent]);
+    else ofStream.push(extent);
+  }
+  if (wanting.size > 0) await takeRecords(wanting, history);
+  return restoring.map((extent) => extent?.cut());
 }
 
 async function takeRecords(
-  restoring: RestoringExtent,
-  stream: Stream,
+  wanting: ReadonlyMap<number, readonly RestoringExtent[]>,
   history: () => AsyncIterable<Operation>,
 ): Promise<void> {
   try {
     for await (const operation of history()) {
       const record = operation as StreamOperation;
-      if (record.id !== stream.id) continue;
-      if (record.type === STREAM_RECORDS.append && record.data !== undefined) {
-        restoring.takeRecord(record.first, record.data);
-      } else if (record.type === STREAM_RECORDS.create && record.initial !== undefined) {
-        restoring.takeRecord(stream.base, record.initial);
-      }
+      for (const extent of wanting.get(record.id) ?? []) extent.takeRecord(record);
     }
   } catch (error) {
     // Behind damage in the log nothing can be had; what came before it counts.
@@ -49,7 +51,9 @@ async function takeRecords(
 }
 
 class RestoringExtent {
+  readonly stream: Stream;
   readonly #extent: StreamExtent;
+  readonly #holes: readonly ByteHole[];
   /** Data of the extent; only what is in one of the two ranges is known. */
   readonly #data: Buffer;
   /** From here to the end the tail buffer had it; bytes from the start of the extent. */
@@ -61,15 +65,20 @@ class RestoringExtent {
   readonly #logMessages: number[] = [];
   readonly #tailMessages: number[] = [];
 
-  constructor(extent: StreamExtent) {
+  constructor(stream: Stream, { key, value, holes }: DamagedRow) {
+    const extent = decodeExtentRow(key, value);
+    this.stream = stream;
     this.#extent = extent;
+    this.#holes = holes;
     this.#data = Buffer.alloc(extent.bytes);
     this.#tailFrom = extent.bytes;
     this.#logFrom = extent.bytes;
     this.#logTo = 0;
+    this.#takeTail();
   }
 
-  takeTail(stream: Stream): void {
+  #takeTail(): void {
+    const { stream } = this;
     const { firstByte, bytes } = this.#extent;
     const end = firstByte + bytes;
     const from = Math.max(firstByte, stream.tail.first.bytes);
@@ -85,7 +94,15 @@ class RestoringExtent {
     });
   }
 
-  takeRecord(first: Position, { bytes, lengths }: AppendData): void {
+  takeRecord(record: StreamOperation): void {
+    if (record.type === STREAM_RECORDS.append && record.data !== undefined) {
+      this.#takeData(record.first, record.data);
+    } else if (record.type === STREAM_RECORDS.create && record.initial !== undefined) {
+      this.#takeData(this.stream.base, record.initial);
+    }
+  }
+
+  #takeData(first: Position, { bytes, lengths }: AppendData): void {
     const start = first.bytes - this.#extent.firstByte;
     const from = Math.max(start, 0);
     const to = Math.min(start + bytes.length, this.#tailFrom);
@@ -102,12 +119,12 @@ class RestoringExtent {
     }
   }
 
-  isEnough(holes: readonly ByteHole[]): boolean {
-    return holes.every((hole) => this.#piece(hole) !== undefined);
+  get isEnough(): boolean {
+    return this.#holes.every((hole) => this.#piece(hole) !== undefined);
   }
 
-  cut(holes: readonly ByteHole[]): Buffer[] | undefined {
-    const pieces = holes.map((hole) => this.#piece(hole));
+  cut(): Buffer[] | undefined {
+    const pieces = this.#holes.map((hole) => this.#piece(hole));
     return pieces.every((piece) => piece !== undefined) ? pieces : undefined;
   }
 

@@ -34,7 +34,7 @@ import { planCreate, rememberBase } from './create-plan.ts';
 import { planDelete } from './delete-plan.ts';
 import { isExpired } from './expiry.ts';
 import { ExtentCatalog } from './extent-catalog.ts';
-import { restoreExtent } from './extent-restore.ts';
+import { restoreExtents } from './extent-restore.ts';
 import { endAll, LiveReaders } from './live-readers.ts';
 import { assertTexts, CommitPlan, gone, notFound, type Planning, Usage } from './planning.ts';
 import { START } from './position.ts';
@@ -319,13 +319,13 @@ export class StreamEngine implements StreamStore, Engine<StreamOperation> {
     return extentOfRow(key, value);
   }
 
-  async restoreExtent(
-    _shard: Shard,
-    row: DamagedRow,
+  restoreExtents(
+    rows: readonly DamagedRow[],
     history: () => AsyncIterable<Operation>,
-  ): Promise<readonly Buffer[] | undefined> {
-    const stream = this.#directory.byId(streamOfRow(row.key) ?? 0);
-    return stream === undefined ? undefined : restoreExtent(stream, row, history);
+  ): Promise<readonly (readonly Buffer[] | undefined)[]> {
+    const streamOf = (row: DamagedRow): Stream | undefined =>
+      this.#directory.byId(streamOfRow(row.key) ?? 0);
+    return restoreExtents(streamOf, rows, history);
   }
 
   // -- inside --------------------------------------------------------------------------------

@@ -23,7 +23,6 @@ export type { BatchedRows } from './table-scan.ts';
 export * from './tables-cut-points.ts';
 export type { TableTarget, TableWriteComponents } from './table-writer.ts';
 export * from './write-table.ts';
-export { damaged, storageError } from './storage-error.ts';
 export {
   type MendedCopy,
   type MendOptions,
