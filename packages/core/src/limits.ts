@@ -155,7 +155,7 @@ export const LIMITS = {
   maxSubscriptions: 10_000,
   /** Streams linked to one subscription. Beyond: `QUOTA_EXCEEDED`; a stream created later that matches stays unlinked, and is counted and told. */
   maxLinksPerSubscription: 100_000,
-  /** Links of all subscriptions, about 200 bytes of memory each; the same. */
+  /** Links of all subscriptions, about half a KiB of memory each; the same. */
   maxSubscriptionLinks: 1_000_000,
   /** Streams named in one wake, and acks in one request. More pending ones come with the next wake. */
   maxWakeStreams: 1_000,

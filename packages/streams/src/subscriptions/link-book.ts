@@ -221,6 +221,6 @@ export class LinkBook {
   }
 }
 
-export function startOf(info: StreamInfo | undefined): Position {
+function startOf(info: StreamInfo | undefined): Position {
   return info?.forkedAt ?? START;
 }

@@ -18,7 +18,7 @@ import { KEYS_IDENTITY } from './subscription-rows.ts';
 import type { SubscriptionSettings } from './subscription-settings.ts';
 import type { WebhookPublicKey } from './subscription-store.ts';
 
-export const TOKEN_KEY = 'token';
+const TOKEN_KEY = 'token';
 
 const SECRET_BYTES = 32;
 /** Pause between two looks at the keys' ages. */

@@ -25,7 +25,7 @@ function fingerprint(config: SubscriptionConfig): string {
   return JSON.stringify(members);
 }
 
-export function checkId(id: string): void {
+function checkId(id: string): void {
   checkText('id', id, LIMITS.maxSubscriptionIdBytes);
 }
 

@@ -86,7 +86,7 @@ export interface RemoveOperation extends Operation {
 
 /** A secret: the one of tokens, or the seed of a signing key. */
 export interface StoredKey {
-  /** `TOKEN_KEY`, or the `kid` of a signing key. */
+  /** `token`, or the `kid` of a signing key. */
   readonly name: string;
   /** 32 bytes, in plain until there is encryption at rest. */
   readonly secret: Buffer;
