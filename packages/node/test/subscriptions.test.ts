@@ -61,7 +61,7 @@ const webhook = (dir: string, url: string): Record<string, unknown> => ({
   type: 'webhook',
   pattern: `${dir}/*`,
   webhook: { url },
-  lease_ttl_ms: 2_000,
+  lease_ttl_ms: 30_000,
 });
 
 describe('webhooks', () => {
