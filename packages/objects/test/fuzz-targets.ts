@@ -145,18 +145,18 @@ const folders: FuzzTarget<WalkedObject[]> = {
     const fileSystem = new MemoryFileSystem();
     const name = input.toString('latin1').replace(/[/\0]/g, '_');
     if (name === '' || name === '.' || name === '..') return [];
-    await fileSystem.makeDirectory(`/root/${name}`);
-    await (await fileSystem.open(`/root/${name}/x.obj`, 'create')).close();
+    await fileSystem.makeDirectory(`/objects/${name}`);
+    await (await fileSystem.open(`/objects/${name}/x.obj`, 'create')).close();
     const bounds = { prefix: '', after: '', onFolder: async () => undefined };
     const found: WalkedObject[] = [];
-    for await (const object of walkObjects(fileSystem, '/root', bounds)) found.push(object);
+    for await (const object of walkObjects(fileSystem, '/objects', bounds)) found.push(object);
     return found;
   },
   check(found) {
     for (const { key, path } of found) {
       if (!isObjectKey(key)) throw new Error(`not a key: ${key}`);
       const { folder, name } = objectPath(key);
-      if (path !== `/root/${folder === '' ? name : `${folder}/${name}`}`) {
+      if (path !== `/objects/${folder === '' ? name : `${folder}/${name}`}`) {
         throw new Error(`not where it is read: ${path}`);
       }
     }
