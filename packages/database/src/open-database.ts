@@ -204,6 +204,7 @@ class Opening {
         ...this.#components,
         ...state,
         dir: this.#settings.dir,
+        reserveBytes: this.#settings.diskReserveBytes ?? LIMITS.diskReserveBytes,
         registry: this.#registry,
         suspects: this.#suspects,
         damages: this.#damages,

@@ -54,6 +54,8 @@ export interface ScrubberParts {
   readonly logger: Logger;
   readonly dir: string;
   readonly layout: Layout;
+  /** Free bytes that second copies leave to the log and to checkpoints. */
+  readonly reserveBytes: number;
   readonly shards: readonly DatabaseShard[];
   readonly extents: ExtentStore;
   readonly manifest: ManifestKeeper;

@@ -6,14 +6,17 @@ import {
   type Pace,
   type Table,
 } from '@holdfast/tables';
-import { HoldfastError, isHoldfastError, type ShardId } from '@holdfast/core';
+import { type FileSystem, HoldfastError, isHoldfastError, type ShardId } from '@holdfast/core';
 import type { DamageList, DamageState } from './damage-list.ts';
 import type { DatabaseShard } from './database-shard.ts';
 import type { Quarantine } from './quarantine.ts';
 import type { Suspects } from './suspects.ts';
 
 interface Parts {
+  readonly fileSystem: FileSystem;
   readonly dir: string;
+  /** Free bytes that second copies leave to the log and to checkpoints. */
+  readonly reserveBytes: number;
   readonly shards: readonly DatabaseShard[];
   readonly suspects: Suspects;
   readonly damages: DamageList;
@@ -42,6 +45,7 @@ export class TableCare {
 
   /** Rejects when there was no room, or the original is damaged, or the table is on its way out. */
   async makeMirror(table: Table, pace: Pace | undefined): Promise<void> {
+    await this.#assertRoom(table.info.bytes);
     await table.rebuild('mirror', { directory: this.#parts.dir, ...paced(table, pace) });
     this.#mirrored.add(table);
   }
@@ -97,6 +101,12 @@ export class TableCare {
       }
     }
     return outcome === 'repaired';
+  }
+
+  async #assertRoom(bytes: number): Promise<void> {
+    const { fileSystem, dir, reserveBytes } = this.#parts;
+    if ((await fileSystem.freeBytes(dir)) >= reserveBytes + bytes) return;
+    throw new HoldfastError('DISK_FULL', `no room for the second copy of a table bytes=${bytes}`);
   }
 
   #shardOf(table: Table): ShardId | undefined {

@@ -125,6 +125,22 @@ describe('second copies', () => {
   });
 });
 
+it('second copies leave the reserve to the log and to checkpoints', async () => {
+  const bench = new Bench();
+  const reserve = 1024 * 1024;
+  const database = await bench.open({ diskReserveBytes: reserve });
+  await bench.write('small', 'row');
+  const { disk } = bench.fs;
+  disk.capacityBytes = disk.usedBytes + reserve + 200;
+  await bench.run(database.checkpoint());
+  await bench.clock.advance(5_000);
+  await bench.run(database.scrub());
+  expect(bench.files('.hft.mirror')).toEqual([]);
+  disk.capacityBytes = Infinity;
+  await bench.run(database.scrub());
+  expect(bench.files('.hft.mirror')).toHaveLength(1);
+});
+
 describe('a scrub', () => {
   it('comes by itself, gives the disk long pauses, and ends at once with a close', async () => {
     const bench = new Bench();
