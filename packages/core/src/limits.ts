@@ -224,7 +224,7 @@ export const LIMITS = {
   /** What is there to be read has to be taken at this rate, over each `writeIdleTimeoutMs`. */
   minReadBytesPerSecond: (1 * KIB) as number,
   /** Memory of responses that clients are slow to take, over all of them: beyond, the slowest are dropped, and reads from disk wait. */
-  maxUnsentBytes: (16 * MIB) as number,
+  maxUnsentBytes: (32 * MIB) as number,
   /** A response of which nothing was taken for this long is dropped when another one needs its memory. */
   responseStallMs: 5_000,
   /** How long a read waits for memory of other responses. Beyond: `RESPONSE_MEMORY_FULL` (503). */

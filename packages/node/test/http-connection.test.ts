@@ -267,7 +267,9 @@ describe('pace', () => {
 
   it('a reader at the rate that is asked for is not', async () => {
     const bytes = 24 * 1024 * 1024;
-    const served = await serve((_, response) => void response.end(Buffer.alloc(bytes)), QUICK);
+    // Wide enough for a test machine that has other things to do.
+    const wide = { ...QUICK, writeIdleTimeoutMs: 5_000 };
+    const served = await serve((_, response) => void response.end(Buffer.alloc(bytes)), wide);
     const socket = net.connect(served.port, '127.0.0.1', () => {
       socket.write(get('x', 'Connection: close\r\n'));
     });

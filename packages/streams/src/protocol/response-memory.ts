@@ -71,6 +71,7 @@ export class ResponseMemory {
 
   close(held: HeldResponse): void {
     if (!this.#responses.delete(held)) return;
+    held.isClosed = true;
     held.release();
     const wasWaiting = this.#waiting.findIndex((one) => one.held === held);
     if (wasWaiting >= 0) {
@@ -82,6 +83,9 @@ export class ResponseMemory {
 
   /** Room for a body from disk: `undefined` when it is there at once. I3 */
   room(held: HeldResponse, bytes: number): Promise<void> | undefined {
+    if (held.isClosed) {
+      return Promise.reject(new HoldfastError('ABORTED', 'the reader went away'));
+    }
     if (this.#waiting.length === 0 && this.#fits(bytes)) {
       held.room += bytes;
       this.#held += bytes;
@@ -136,10 +140,11 @@ export class ResponseMemory {
     if (this.#held <= this.#max) return;
     this.#lookAtAll(); // I1
     if (this.#held <= this.#max) return;
-    const slowestFirst = [...this.#responses].sort(slowerFirst);
+    const slowestFirst = [...this.#responses].filter((held) => held.holdsMemory).sort(slowerFirst);
+    slowestFirst.pop(); // one alone may hold what it needs, or a large message would reach nobody
     for (const held of slowestFirst) {
       if (this.#held <= this.#max * RELIEVED_SHARE) return;
-      if (held.holdsMemory) this.#drop(held); // I2
+      this.#drop(held); // I2
     }
   }
 
@@ -198,6 +203,8 @@ export class HeldResponse {
   #taken = 0;
   /** For bodies from disk. */
   room = 0;
+  /** Nothing is held for it any more, whatever is still written to it. */
+  isClosed = false;
   /** When bytes of it were last seen to move. */
   movedAtMs: number;
 
@@ -217,6 +224,7 @@ export class HeldResponse {
 
   /** Behind a write: what of it, and of what was before it, the system has not taken. */
   add(parts: readonly Buffer[]): void {
+    if (this.isClosed) return;
     for (const part of parts) {
       this.#parts.push(part);
       this.#partBytes += part.length;
