@@ -43,6 +43,8 @@ if (targets.length === 0) {
   );
   process.exit(2);
 }
+// An embedded node keeps no process alive: what waits for its timers would be the end.
+setInterval(() => undefined, 1_000);
 // A hunt begins where no other one began; what it finds, it names.
 const seed = values.seed === undefined ? Date.now() % 2 ** 31 : whole('seed', values.seed);
 if (values.cases === undefined) await hunt(whole('minutes', values.minutes) * 60_000);
@@ -50,7 +52,6 @@ else
   for (const target of targets)
     tell(target.name, await fuzz(target, { seed, count: whole('cases', values.cases) }));
 
-// One of them keeps a node open.
 process.exit(0);
 
 async function hunt(forMs: number): Promise<void> {
