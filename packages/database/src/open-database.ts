@@ -6,8 +6,7 @@
  * 1. Nothing is changed before the lock is held and the layout and manifest were understood.
  * 2. A new directory gets its layout last: one without a layout that holds a log or more than
  *    a first manifest is a damaged database, not a new one.
- * 3. Files that no manifest names are leftovers of an unfinished checkpoint or merge; they are
- *    removed only after everything the manifest names was opened.
+ * 3. Leftovers are removed only after everything the manifest names was opened.
  * 4. Damage of one copy of what rests twice, or of stream bytes, does not stop an open: it is
  *    noted, and mended or named once the database runs.
  */
@@ -33,13 +32,8 @@ import {
   type Manifest,
   ManifestStore,
   type MendedCopy,
-  mirrorOf,
-  originalOf,
-  parseExtentFileName,
-  parseTableFileName,
   Table,
   tableFileName,
-  TEMPORARY_SUFFIX,
 } from '@holdfast/tables';
 import { Checkpointer } from './checkpointer.ts';
 import { damageOf, DamageList, pathIn } from './damage-list.ts';
@@ -56,6 +50,7 @@ import {
   settleLayout,
   writeLayout,
 } from './layout.ts';
+import { removeLeftovers } from './leftovers.ts';
 import { ManifestKeeper } from './manifest-keeper.ts';
 import { Quarantine } from './quarantine.ts';
 import { Scrubber, type ScrubberParts } from './scrubber.ts';
@@ -173,7 +168,7 @@ class Opening {
       leastApplied(keeper.current),
     );
     await this.#loadEngines(database, log, leastApplied(keeper.current));
-    const mirrored = await this.#removeLeftovers(keeper.current);
+    const mirrored = await removeLeftovers(shared, dir, keeper.current);
     const scrubber = this.#scrubber(database, { ...state, log, layout });
     const onDropped = (path: string): void => scrubber.dropped(path);
     database.start({
@@ -388,30 +383,6 @@ class Opening {
     }
     await cut('database.replayed');
     for (const engine of engines) engine.opened();
-  }
-
-  /** The file ids of tables whose mirror is there. */
-  async #removeLeftovers(manifest: Manifest): Promise<Set<number>> {
-    const { fileSystem, logger } = this.#components;
-    const { dir } = this.#settings;
-    const mirrored = new Set<number>();
-    const named = new Set<number>(manifest.extentFiles.map((file) => file.fileId));
-    for (const shard of manifest.shards) {
-      for (const table of shard.tables) named.add(table.fileId);
-    }
-    for (const name of await fileSystem.list(dir)) {
-      const original = originalOf(name);
-      const id = parseTableFileName(original) ?? parseExtentFileName(original);
-      if (id === undefined) continue;
-      if (named.has(id) && !name.endsWith(TEMPORARY_SUFFIX)) {
-        if (name === mirrorOf(original)) mirrored.add(id);
-        continue;
-      }
-      await fileSystem.unlink(`${dir}/${name}`);
-      await cut('database.leftoverUnlinked');
-      logger.info('database.leftoverRemoved', { file: name });
-    }
-    return mirrored;
   }
 }
 
