@@ -1,3 +1,4 @@
+import { SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
 import { expect, it } from 'vitest';
 import { START } from '../src/position.ts';
 import type { SubscriptionConfig } from '../src/subscriptions/subscription-store.ts';
@@ -67,6 +68,22 @@ it('misses no stream whose creation was in flight with the subscription', async 
     expect(links(node)).toEqual(before2);
     await node.close();
   }
+});
+
+it('misses no stream that becomes durable between the plan of a subscription and its commit', async () => {
+  const clock = new SimClock(new SeededRandom(3));
+  const fs = new SimFs({ yieldPoint: () => clock.yieldPoint() });
+  const node = await SubscriptionFixture.open({ clock, fs });
+  await node.put('warm', WEBHOOK); // its keys are there: nothing is waited for before the plan
+  for (let n = 0; n < 40; n++) {
+    const path = `events/${n}`;
+    const created = node.streams.create({ path, contentType: 'text/plain', closed: false });
+    const later = new Promise<void>((resolve) => clock.immediate(resolve));
+    const put = later.then(() => node.engine.put(`sub-${n}`, WEBHOOK));
+    await node.run(Promise.all([created, put]));
+    expect(node.engine.get(`sub-${n}`).links.map((link) => link.path)).toContain(path);
+  }
+  await node.close();
 });
 
 it('adds and removes explicit links; one by pattern stays, with its cursor', async () => {
