@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 beforeEach(async () => {
   const { bucket, endpoint, identity: credentials } = server;
-  inner = await openS3ObjectStore({ bucket, endpoint, credentials, silenceMs: 300 }, seams);
+  inner = await openS3ObjectStore({ bucket, endpoint, credentials, silenceMs: 1_500 }, seams);
   store = new RetryingObjectStore(inner, seams, quick);
   await store.delete('key');
 });
