@@ -90,7 +90,7 @@ class History {
   readonly #random: SeededRandom;
   readonly #totals: SubscriptionHistoryTotals;
   readonly #witness: SubscriptionWitness;
-  #fs = new SimFs();
+  #fs: SimFs;
   #clock: SimClock;
   #node: Node | undefined;
   /** Wakes somebody has been given, in all lives: also for those who come too late. */
@@ -104,6 +104,7 @@ class History {
   constructor(seed: number, totals: SubscriptionHistoryTotals) {
     this.#random = new SeededRandom(seed);
     this.#clock = new SimClock(this.#random);
+    this.#fs = new SimFs(this.#interleaving());
     this.#totals = totals;
     this.#witness = new SubscriptionWitness(totals, SETTINGS.maxWebhookAttempts);
   }
@@ -126,9 +127,17 @@ class History {
   #crash(): void {
     this.#totals.crashes++;
     this.#node = undefined;
-    this.#fs = this.#random.integer(4) === 0 ? this.#fs.kill() : this.#fs.powerCut(this.#random);
     this.#clock = this.#clock.nextIncarnation();
+    const next = this.#interleaving();
+    this.#fs =
+      this.#random.integer(4) === 0 ? this.#fs.kill(next) : this.#fs.powerCut(this.#random, next);
     if (this.#random.integer(4) === 0) this.#clock.jumpWallClock(1_000);
+  }
+
+  /** In half of the lives calls of the disk take turns with everything else. */
+  #interleaving(): { readonly yieldPoint?: () => Promise<void> } {
+    const clock = this.#clock;
+    return this.#random.integer(2) === 0 ? {} : { yieldPoint: () => clock.yieldPoint() };
   }
 
   async #live(last: boolean): Promise<void> {
