@@ -52,8 +52,13 @@ export interface Stuck<State, Input, Output> {
   readonly next: readonly Operation<Input, Output>[];
 }
 
+/** I4: neither right nor wrong was shown. */
+export class UndecidedError extends Error {
+  override readonly name = 'UndecidedError';
+}
+
 /** I4. A history of a few hundred operations needs a few hundred. */
-const MAX_EXPLORED = 500_000;
+const MAX_EXPLORED = 200_000;
 
 export function checkLinearizable<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
@@ -135,7 +140,9 @@ class Search<State, Input, Output> {
     if (this.#tried.has(key)) return { taken, choices: [] }; // I3
     this.#tried.add(key);
     if (this.#tried.size > this.#maxExplored) {
-      throw new Error(`history is too wide to judge operations=${this.#operations.length}`);
+      throw new UndecidedError(
+        `history is too wide to judge operations=${this.#operations.length}`,
+      );
     }
     const candidates = this.#candidates();
     if (this.#stuck === undefined || this.#doneCount > this.#stuck.done) {

@@ -21,13 +21,17 @@ export interface TailState {
   over: boolean;
 }
 
-/** One connection, from start to end. */
+/**
+ * One connection, from start to end.
+ * @param attentive it never stops reading
+ */
 export async function tailOverSse(
   client: WorldClient,
   path: string,
   json: boolean,
   tail: TailState,
   until: () => boolean,
+  attentive = false,
 ): Promise<void> {
   const { network, history } = client.parts;
   const target = `${targetOf(path)}?offset=${tail.offset}&live=sse`;
@@ -40,7 +44,8 @@ export async function tailOverSse(
     return;
   }
   const see = (data: string | undefined, control: Control): void => {
-    const from = tail.offset === '-1' ? 0 : bytesOf(tail.offset);
+    const { offset } = tail;
+    const from = offset === 'now' ? offset : offset === '-1' ? 0 : bytesOf(offset);
     const body = data ?? (json ? '[]' : '');
     const type = { 'content-type': json ? 'application/json' : 'text/plain' };
     const text = restingText(body, type, false);
@@ -51,7 +56,7 @@ export async function tailOverSse(
     tail.text += text;
     tail.closed = closed;
   };
-  await takeEvents(client, sent, see, () => tail.closed || until());
+  await takeEvents(client, sent, see, () => tail.closed || until(), attentive ? 0 : 0.1);
   sent.abort();
 }
 
@@ -61,12 +66,13 @@ async function takeEvents(
   sent: SentRequest,
   see: (data: string | undefined, control: Control) => void,
   done: () => boolean,
+  distraction: number,
 ): Promise<void> {
   let unparsed = '';
   let data: string | undefined;
   while (!done()) {
     // Now and then a reader that does not read: the server has to hold back, and not to hold up.
-    if (client.random.chance(0.1)) await client.pause(client.random.pick([60, 60, 500]));
+    if (client.random.chance(distraction)) await client.pause(client.random.pick([60, 60, 500]));
     let chunk: Buffer | undefined;
     try {
       chunk = await client.inTime(sent.read(), 400);
@@ -90,4 +96,41 @@ async function takeEvents(
       }
     }
   }
+}
+
+/** With a healthy server and network, longer than any step of catching up takes, on a slow disk too. */
+const SILENCE_MS = 200;
+
+/**
+ * While nothing fails: a message that is appended while a reader catches up, or waits, reaches it
+ * soon, and not only when its connection is renewed.
+ */
+export async function expectDelivery(
+  client: WorldClient,
+  path: string,
+  json: boolean,
+  offset: string,
+): Promise<void> {
+  const { clock } = client.parts;
+  const message = client.message(json);
+  const tail: TailState = { offset, text: '', closed: false, over: false };
+  const arrived = (): boolean => tail.text.includes(message) || tail.closed || tail.over;
+  let lastMs = clock.monotonicMs();
+  let late = false;
+  const tailing = (async (): Promise<void> => {
+    while (!arrived() && !late) {
+      await tailOverSse(client, path, json, tail, () => late || arrived(), true);
+    }
+  })();
+  await client.pause(40);
+  const outcome = await client.append(path, json, { messages: [message], close: false });
+  const refused = outcome.kind !== 'answered' || !outcome.output.answer.startsWith('kept ');
+  for (let length = -1; !arrived() && !late;) {
+    if (length !== tail.text.length) lastMs = clock.monotonicMs();
+    length = tail.text.length;
+    late = refused || clock.monotonicMs() - lastMs > SILENCE_MS;
+    await client.pause(5);
+  }
+  await tailing;
+  if (!refused && !arrived()) throw new WorldError(`a reader of ${path} was not told of a message`);
 }

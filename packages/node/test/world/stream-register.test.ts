@@ -179,7 +179,10 @@ const SPOILS: Record<string, Spoil> = {
     return { ...operation, invoked: -2, returned: -1 };
   },
   'an acknowledged append was never sent': (operation) => {
-    if (!operation.output?.answer.startsWith('new ')) return undefined;
+    const { input, output, path } = operation;
+    // Neither sent twice nor deleted: nothing else explains what was read.
+    const isOnlyOne = input.kind === 'append' && input.producer === undefined;
+    if (!isOnlyOne || path !== 'text' || !output?.answer.startsWith('kept ')) return undefined;
     return { ...operation, input: { kind: 'head' }, output: undefined };
   },
   'a tail is one message ahead': (operation) => {
