@@ -36,6 +36,8 @@ export async function serveProtocol(
     settings,
   );
   const server = createServer((request, response) => protocol.handle(request, response));
+  // A client may meet the end of an idle connection with its next request: not here.
+  server.keepAliveTimeout = 60_000;
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   return {

@@ -215,13 +215,19 @@ export class SseReader implements StreamWatcher {
     if (room !== undefined) await room;
     const copies: Buffer[] = [];
     let left = slice.byteLength;
+    let sent = false;
     for await (const buffers of slice.pieces()) {
       if (this.#isOver()) return;
       for (const buffer of buffers) left -= buffer.length;
-      if (left === 0 && copies.length === 0) this.#sendSlice(slice, buffers, from);
-      else for (const buffer of buffers) copies.push(Buffer.from(buffer));
+      if (left === 0 && copies.length === 0) {
+        this.#sendSlice(slice, buffers, from);
+        sent = true;
+        break;
+      }
+      for (const buffer of buffers) copies.push(Buffer.from(buffer));
     }
-    if (copies.length > 0 && !this.#isOver()) this.#sendSlice(slice, copies, from);
+    // Also what is empty is told: where the reader stands.
+    if (!sent && !this.#isOver()) this.#sendSlice(slice, copies, from);
     held.giveRoom();
   }
 
