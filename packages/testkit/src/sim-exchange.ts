@@ -55,7 +55,8 @@ export class SimExchange {
   }
 
   bodyChunk(bytes: Buffer): void {
-    this.#incoming.push(bytes);
+    // A copy: the handler may write into what it was given, and the request may come twice.
+    this.#incoming.push(Buffer.from(bytes));
   }
 
   bodyEnd(): void {

@@ -117,6 +117,20 @@ describe('SimNetwork', () => {
     expect(received.length).toBe(3);
   });
 
+  it('gives each copy a body of its own: a handler may write into it', async () => {
+    const { clock, network } = world(1, { faults: always('repeated') });
+    const received: string[] = [];
+    network.listen((request) => {
+      request.on('data', (chunk: Buffer) => {
+        received.push(chunk.toString());
+        chunk.fill(0);
+      });
+    });
+    network.send('c', { ...POST, repeatable: true });
+    await clock.advance(1000);
+    expect(received).toEqual(['hello', 'hello']);
+  });
+
   it('lets later requests overtake slow ones', async () => {
     const { clock, network } = world(5, { faults: { ...NO_NETWORK_FAULTS, slow: 0.5 } });
     const received: string[] = [];
