@@ -1,7 +1,7 @@
 /**
- * `npm run simulate`: crash histories of log, database, streams and subscriptions on a simulated disk,
- * and of whole nodes with their clients in a virtual world, more than `npm test` has time for. Prints how many
- * ran; a failure prints the command that replays it.
+ * `npm run simulate`: crash histories of log, database, objects, streams and subscriptions on a
+ * simulated disk, and of whole nodes with their clients in a virtual world, more than `npm test`
+ * has time for. Prints how many ran; a failure prints the command that replays it.
  *
  *   npm run simulate -- --histories 20000 --seed 1
  *   npm run simulate -- --only streams --histories 1 --seed 1535
@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { runDatabaseHistories } from '../packages/database/test/database-simulation.ts';
 import { runLogHistories } from '../packages/log/test/log-simulation.ts';
 import { runWorldHistories } from '../packages/node/test/world/world-history.ts';
+import { runObjectHistories } from '../packages/objects/test/object-simulation.ts';
 import { runStreamHistories } from '../packages/streams/test/stream-simulation.ts';
 import { runSubscriptionHistories } from '../packages/streams/test/subscription-simulation.ts';
 
@@ -19,7 +20,8 @@ type Run = (options: { seed: number; count: number }) => Promise<{ readonly hist
 
 const SIMULATIONS: Readonly<Record<string, { readonly run: Run; readonly share: number }>> = {
   log: { run: runLogHistories, share: 0.43 },
-  database: { run: runDatabaseHistories, share: 0.43 },
+  database: { run: runDatabaseHistories, share: 0.42 },
+  objects: { run: runObjectHistories, share: 0.01 },
   streams: { run: runStreamHistories, share: 0.1 },
   subscriptions: { run: runSubscriptionHistories, share: 0.02 },
   world: { run: runWorldHistories, share: 0.02 },

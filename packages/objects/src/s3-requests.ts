@@ -67,8 +67,8 @@ export class S3Requests {
       method: 'GET',
       key,
       headers: {
-        // Bytes as they rest: a proxy that packs them would change their number.
-        'accept-encoding': 'identity',
+        // No `accept-encoding`: none is asked for by that, and some proxies change it under the
+        // signature.
         range: range === undefined ? undefined : `bytes=${range.offset}-${last}`,
       },
       signal,
