@@ -61,7 +61,7 @@ class Life {
         await retried(() => database.checkpoint());
       }
       await retried(() => database.compact());
-      await database.verify();
+      if (start === 0) await database.verify();
       await database.close();
     }
   }
@@ -153,7 +153,7 @@ describe('in a short history', () => {
       }
       expect(nth).toBeGreaterThan(20);
       expect(nth).toBeLessThan(MAX_CALLS);
-    }, 120_000);
+    }, 300_000);
   }
 
   for (const effect of ['ENOSPC', 'EMFILE'] as const) {
@@ -173,7 +173,7 @@ describe('in a short history', () => {
         await life.clock.run((life.database as Database).close());
       }
       expect(nth).toBeGreaterThan(20);
-    }, 120_000);
+    }, 300_000);
   }
 });
 
