@@ -108,6 +108,33 @@ describe('bridgeFetch', () => {
     expect(closed).toBe(1);
   });
 
+  it('is cut off when the body of the request breaks off, and harms nobody else', async () => {
+    const uncaught: unknown[] = [];
+    const onUncaught = (error: unknown): void => void uncaught.push(error);
+    process.on('uncaughtException', onUncaught);
+    let broken: ReadableStreamDefaultController<Uint8Array> | undefined;
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => void (broken = controller),
+    });
+    const closed: string[] = [];
+    const answer = ask(
+      (request, res) => {
+        request.on('data', () => undefined); // and nobody hears its errors, as on a socket
+        request.once('close', () => closed.push('request'));
+        res.once('close', () => closed.push('response'));
+      },
+      '/x',
+      { method: 'POST', body, duplex: 'half' } as RequestInit,
+    );
+    broken?.enqueue(Buffer.from('half'));
+    broken?.error(new Error('the client went away'));
+    await expect(answer).rejects.toThrow();
+    await new Promise(setImmediate);
+    process.off('uncaughtException', onUncaught);
+    expect(uncaught).toEqual([]);
+    expect(closed.sort()).toEqual(['request', 'response']);
+  }, 5_000);
+
   it('makes a fast writer wait for a slow reader', async () => {
     const chunk = Buffer.alloc(48 * 1024, 1);
     const handled: ServerResponse[] = [];

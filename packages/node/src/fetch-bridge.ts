@@ -7,6 +7,8 @@
  * I1. The promise settles once: with the head when the handler sends it, or with an error
  *     when the response is destroyed before that.
  * I2. `close` is emitted exactly once per response, whatever ended it, as on a real one.
+ * I3. A request whose body breaks off ends with its response, as a connection that breaks does;
+ *     whoever sent it is the only one to notice.
  */
 import {
   IncomingMessage,
@@ -40,6 +42,7 @@ export function bridgeFetch(route: RouteFunction, request: Request): Promise<Res
       return;
     }
     request.signal.addEventListener('abort', abort, { once: true });
+    incoming.on('error', (error) => response.destroy(error)); // I3
     response.once('close', () => {
       request.signal.removeEventListener('abort', abort);
       incoming.close();
