@@ -12,6 +12,7 @@ class FakeResponse extends EventEmitter {
   written = 0;
   taken = 0;
   destroyed = false;
+  closed = false;
   /** Like a socket, as far as progress goes. */
   get socket(): { bytesWritten: number; writableLength: number } {
     return { bytesWritten: this.written, writableLength: this.writableLength };
@@ -24,6 +25,7 @@ class FakeResponse extends EventEmitter {
   destroy(): void {
     if (this.destroyed) return;
     this.destroyed = true;
+    this.closed = true;
     this.emit('close');
   }
 }
@@ -151,6 +153,16 @@ describe('room for what is read from disk', () => {
     }
     expect(await refused).toBe('RESPONSE_MEMORY_FULL');
     expect(moving.fake.destroyed).toBe(false);
+  });
+
+  it('is not taken by who went away before asking', async () => {
+    const { memory } = setUp(10);
+    const fake = new FakeResponse();
+    fake.destroy();
+    const held = memory.open(fake as unknown as ServerResponse);
+    const refused = memory.room(held, 5)?.catch((error: { code: string }) => error.code);
+    expect(await refused).toBe('ABORTED');
+    expect(memory.held).toBe(0);
   });
 
   it('is waited for by nobody who went away, and one alone always has it', async () => {

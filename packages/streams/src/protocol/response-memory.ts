@@ -59,6 +59,10 @@ export class ResponseMemory {
   /** What this response holds; given back when it closes. */
   open(response: ServerResponse): HeldResponse {
     const held = new HeldResponse(response, this, this.#clock.monotonicMs());
+    if (response.destroyed || response.closed) {
+      held.isClosed = true; // its client left during the read: nothing would close it again
+      return held;
+    }
     this.#responses.add(held);
     response.once('close', () => this.close(held));
     return held;
