@@ -1,5 +1,5 @@
 /** The parsers of the command: events and JSON from a server, arguments from a shell. */
-import { encodeEvents } from '../../streams/src/protocol/sse-frames.ts';
+import { encodeEvents } from '@holdfast/streams';
 import type { FuzzTarget } from '@holdfast/testkit';
 import { runCommandLine } from '../src/command-line.ts';
 import { COMMANDS } from '../src/commands.ts';

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { LIMITS } from '@holdfast/core';
-import { SimClock } from '@holdfast/testkit';
+import { SeededRandom, SimClock } from '@holdfast/testkit';
 import { describe, expect, it } from 'vitest';
 import { ClientTable, type ClientLimits } from './client-table.ts';
 
@@ -14,7 +14,7 @@ const BOUNDS: ClientLimits = {
 };
 
 function setUp(limits: Partial<ClientLimits> = {}) {
-  const clock = new SimClock();
+  const clock = new SimClock(new SeededRandom(1));
   return { clock, table: new ClientTable(clock, { ...BOUNDS, ...limits }) };
 }
 

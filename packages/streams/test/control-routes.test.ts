@@ -48,11 +48,7 @@ interface Answer {
   readonly text: string;
 }
 
-async function ask(
-  line: string,
-  body?: unknown,
-  headers: readonly string[] = [],
-): Promise<Answer> {
+async function ask(line: string, body?: unknown, headers: readonly string[] = []): Promise<Answer> {
   const text = typeof body === 'string' || body instanceof Buffer ? body : JSON.stringify(body);
   const bytes = text === undefined ? Buffer.alloc(0) : Buffer.from(text);
   const head = [

@@ -336,7 +336,7 @@ export function judge(
   history: readonly StreamOperation[],
   finals: ReadonlyMap<string, string> = new Map(),
 ): void {
-  let undecided: unknown;
+  let undecided: Error | undefined;
   for (const [path, operations] of operationsByKey(
     history,
     (one) => (one as StreamOperation).path,
@@ -351,7 +351,7 @@ export function judge(
     try {
       verdict = checkStream(hints, operations);
     } catch (error) {
-      undecided = error; // the others are judged first
+      undecided = error as Error; // the others are judged first
       continue;
     }
     const { linearizable, stuck } = verdict;

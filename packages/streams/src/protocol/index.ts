@@ -11,5 +11,6 @@ export type { ClaimSettings } from './subscriptions/bearer-token.ts';
 export { controlEndpoints, type ControlEndpoints } from './subscriptions/control-endpoints.ts';
 export type { SubscriptionAccess } from './subscriptions/control-protocol.ts';
 export { SECURITY_HEADERS } from './response-headers.ts';
+export { encodeEvents } from './sse-frames.ts';
 export { bytesTaken } from './socket-progress.ts';
 export { ALLOWED_METHODS } from './problem.ts';

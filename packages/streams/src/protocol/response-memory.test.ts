@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { LIMITS } from '@holdfast/core';
-import { SimClock } from '@holdfast/testkit';
+import { SeededRandom, SimClock } from '@holdfast/testkit';
 import { describe, expect, it } from 'vitest';
 import { ResponseMemory } from './response-memory.ts';
 
@@ -31,7 +31,7 @@ class FakeResponse extends EventEmitter {
 }
 
 function setUp(max: number) {
-  const clock = new SimClock();
+  const clock = new SimClock(new SeededRandom(1));
   const memory = new ResponseMemory(clock, max);
   const open = () => {
     const fake = new FakeResponse();
