@@ -8,6 +8,7 @@ import { SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
 import { splitJson } from '../src/messages.ts';
 import { type Position, parsePosition } from '../src/position.ts';
 import { createStreamEngine, type StreamEngine } from '../src/stream-engine.ts';
+import type { StreamSettings } from '../src/stream-settings.ts';
 import {
   createSubscriptionEngine,
   type SubscriptionEngine,
@@ -104,6 +105,7 @@ export const DATABASE_SETTINGS = {
 
 export interface FixtureOptions {
   readonly settings?: Partial<SubscriptionSettings>;
+  readonly streamSettings?: Partial<StreamSettings>;
   /** Default: of a node that is reached at once. */
   readonly callbackUrl?: (id: string) => string | undefined;
   readonly seed?: number;
@@ -133,7 +135,7 @@ export class SubscriptionFixture {
     this.fs = options.fs ?? new SimFs();
     this.receiver = options.receiver ?? new FakeReceiver();
     const components = { clock: this.clock, random: this.random, logger: options.logger ?? SILENT };
-    this.streams = createStreamEngine(components);
+    this.streams = createStreamEngine(components, options.streamSettings);
     const { callbackUrl = (id) => `https://node.example/${id}/callback` } = options;
     this.engine = createSubscriptionEngine(
       {

@@ -281,3 +281,14 @@ it('an ack meant for a stream that is gone moves nothing of the one that took it
   expect(await ack(node, next, true)).toEqual({ nextWake: false });
   await node.close();
 });
+
+it('a wake stream that has seen as many producers as it may still takes the events of new ones', async () => {
+  const node = await opened({ streamSettings: { maxProducersPerStream: 1 } });
+  await node.put('later', PULL);
+  await node.append('events/a');
+  await node.settle(60_000);
+  const events = (await node.read('wake/pool')) as { subscription_id: string }[];
+  expect(events.map((event) => event.subscription_id).sort()).toEqual(['later', 'pull']);
+  expect(node.engine.get('later')).toMatchObject({ status: 'active', failedAttempts: 0 });
+  await node.close();
+});

@@ -5,7 +5,7 @@
  */
 import { hasCode } from '@holdfast/core';
 import type { StreamStore } from '../stream-store.ts';
-import { appendJson, JSON_TYPE } from './append-json.ts';
+import { appendTagged, JSON_TYPE } from './append-json.ts';
 
 /** Readable like any stream, written by nobody else; lists and patterns pass it over. */
 export const DEAD_LETTERS_PATH = '__ds/dead-letters';
@@ -35,23 +35,18 @@ export class DeadLetters {
   /** Creates the stream when it is the first. */
   async append(letter: DeadLetter, incarnation: string): Promise<void> {
     const producer = { id: `dead-letters-${incarnation}`, epoch: letter.generation, seq: 0 };
-    const write = (tag?: typeof producer): Promise<unknown> =>
-      appendJson(this.#streams, DEAD_LETTERS_PATH, letter, tag);
+    const write = (): Promise<void> =>
+      appendTagged(this.#streams, DEAD_LETTERS_PATH, letter, producer);
     try {
-      await write(producer);
+      await write();
     } catch (error) {
-      if (hasCode(error, 'STREAM_NOT_FOUND')) {
-        await this.#streams.create({
-          path: DEAD_LETTERS_PATH,
-          contentType: JSON_TYPE,
-          closed: false,
-        });
-        await write(producer);
-      } else if (hasCode(error, 'QUOTA_EXCEEDED')) {
-        await write(); // the stream knows no more producers: an entry may be there twice
-      } else {
-        throw error;
-      }
+      if (!hasCode(error, 'STREAM_NOT_FOUND')) throw error;
+      await this.#streams.create({
+        path: DEAD_LETTERS_PATH,
+        contentType: JSON_TYPE,
+        closed: false,
+      });
+      await write();
     }
   }
 }

@@ -4,11 +4,11 @@
  * Invariants
  * 1. The event of a wake is in the wake stream once, whatever was retried or killed: it is
  *    appended as the producer of this subscription with the generation as epoch. A wake stream
- *    that was made anew takes it again.
+ *    that was made anew takes it again, and one that knows no more producers may.
  * 2. A wake keeps its generation until it is claimed, however often the event had to be tried.
  */
 import { cut } from '@holdfast/core';
-import { appendJson } from './append-json.ts';
+import { appendTagged } from './append-json.ts';
 import { giveUp } from './give-up.ts';
 import { Deadline } from './deadline.ts';
 import type { SubscriptionState } from './subscription-operations.ts';
@@ -113,7 +113,7 @@ export class PullSteps implements WakeSteps {
     subscription.workAtAttempt = subscription.work;
     const producer = { id: `subscription-${incarnation}`, epoch: state.generation, seq: 0 };
     try {
-      await appendJson(this.#context.streams, config.wakeStream as string, event, producer);
+      await appendTagged(this.#context.streams, config.wakeStream as string, event, producer);
     } catch (error) {
       if (isFinal(error)) throw error;
       if (isRefusal(error)) return REFUSED_MS;
