@@ -396,3 +396,19 @@ it('keeps at most so many requests waiting for one subscription', async () => {
   expect(results.filter((result) => result === 'ok')).toHaveLength(LIMITS.maxSubscriptionQueue);
   await node.close();
 });
+
+it('work that went away while a retry waited is nothing to give up', async () => {
+  const node = await SubscriptionFixture.open({ settings: { maxWebhookAttempts: 1 } });
+  await node.put('sub', WEBHOOK);
+  await node.create('events/a');
+  node.receiver.receive = async () => {
+    await node.streams.delete('events/a');
+    return answer(500);
+  };
+  await node.append('events/a');
+  await node.settle(120_000);
+  expect(node.receiver.bodies).toHaveLength(1);
+  expect(node.engine.get('sub')).toMatchObject({ parked: false, status: 'active' });
+  expect(() => node.streams.stat(DEAD_LETTERS_PATH)).toThrow();
+  await node.close();
+});

@@ -87,7 +87,9 @@ export class WebhookSteps implements WakeSteps {
     const deliver = isReachable ? 'deliver' : 'poked';
     if (wake === undefined) return hasNewWork ? deliver : 'poked';
     if (nextAttemptAtMs !== undefined) {
-      if (state.failedAttempts >= settings.maxWebhookAttempts) return 'giveUp';
+      if (state.failedAttempts >= settings.maxWebhookAttempts) {
+        return pending.size > 0 ? 'giveUp' : 'end';
+      }
       const waitMs = this.#retry.remainingMs(nextAttemptAtMs, settings.maxWebhookRetryMs);
       if (waitMs > 0) return waitMs;
       return pending.size > 0 ? deliver : 'end';
