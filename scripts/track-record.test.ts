@@ -1,5 +1,5 @@
 /** Every line of the track record can be replayed: its test, or its kind of simulation, exists. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { commandOf, parseTrackRecord } from './track-record.ts';
@@ -7,6 +7,13 @@ import { commandOf, parseTrackRecord } from './track-record.ts';
 const ROOT = join(import.meta.dirname, '..');
 const record = parseTrackRecord(readFileSync(join(ROOT, 'docs/TRACK_RECORD.md'), 'utf8'));
 const simulations = readFileSync(join(ROOT, 'scripts/simulate.ts'), 'utf8');
+const parsers = readdirSync(join(ROOT, 'packages'))
+  .map((name) => join(ROOT, 'packages', name, 'test'))
+  .filter((folder) => existsSync(folder))
+  .flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)))
+  .filter((file) => /\/fuzz-[\w-]*targets\.ts$/.test(file))
+  .map((file) => readFileSync(file, 'utf8'))
+  .join('\n');
 
 describe('track record', () => {
   it('counts its lines from 1 without a gap', () => {
@@ -20,9 +27,14 @@ describe('track record', () => {
       expect(simulations).toContain(`\n  ${replay.name}: {`);
       return;
     }
+    if (replay.kind === 'fuzz') {
+      expect(parsers).toContain(`name: '${replay.name}'`);
+      return;
+    }
     expect(existsSync(join(ROOT, replay.file)), replay.file).toBe(true);
     const source = readFileSync(join(ROOT, replay.file), 'utf8').replaceAll("\\'", "'");
-    if (replay.title !== undefined) expect(source).toContain(replay.title);
+    const { title = '' } = replay;
+    expect(source.includes(title), `${replay.file} has no test '${title}'`).toBe(true);
   });
 
   it('hands a title to the runner as it stands', () => {

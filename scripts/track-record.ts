@@ -10,7 +10,7 @@ const ROOT = join(import.meta.dirname, '..');
 
 export type Replay =
   | { readonly kind: 'test'; readonly file: string; readonly title: string | undefined }
-  | { readonly kind: 'simulation'; readonly name: string; readonly seed: number };
+  | { readonly kind: 'simulation' | 'fuzz'; readonly name: string; readonly seed: number };
 
 export interface FixedBug {
   readonly id: number;
@@ -31,9 +31,10 @@ export function parseTrackRecord(text: string): FixedBug[] {
 }
 
 function parse(cell: string): Replay {
-  const simulation = /^simulation `(\w+)` seed `(\d+)`$/.exec(cell);
-  if (simulation !== null) {
-    return { kind: 'simulation', name: simulation[1] ?? '', seed: Number(simulation[2]) };
+  const seeded = /^(simulation|fuzz) `([\w-]+)` seed `(\d+)`$/.exec(cell);
+  if (seeded !== null) {
+    const [, kind, name = '', seed] = seeded;
+    return { kind: kind === 'fuzz' ? 'fuzz' : 'simulation', name, seed: Number(seed) };
   }
   const test = /^`([^`]+)`(?: (.+))?$/.exec(cell);
   if (test === null) throw new Error(`names no test and no seed: ${cell}`);
