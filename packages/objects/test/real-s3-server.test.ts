@@ -21,8 +21,10 @@ const HOW = 'no S3 server here: npm run s3-server -- install';
 const seams = { clock: new NodeClock(), random: new NodeRandom() };
 const program = findRealS3Server();
 
-it('the real S3 server is installed wherever CI runs', () => {
-  expect(program !== undefined || process.env['CI'] === undefined, HOW).toBe(true);
+it('the real S3 server is installed wherever CI could have it', () => {
+  const { CI, HOLDFAST_WITHOUT_S3_SERVER } = process.env;
+  const needed = CI !== undefined && HOLDFAST_WITHOUT_S3_SERVER === undefined;
+  expect(program !== undefined || !needed, HOW).toBe(true);
 });
 
 if (program === undefined) console.warn(`S3 tests against a real server are skipped: ${HOW}`);
