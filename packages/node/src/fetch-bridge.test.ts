@@ -152,6 +152,24 @@ describe('bridgeFetch', () => {
     handled[0]?.destroy();
   });
 
+  it('knows how much of a body its reader took: who reads slowly is not given up', async () => {
+    const handled: ServerResponse[] = [];
+    const answer = await ask((_, res) => {
+      handled.push(res);
+      res.writeHead(200);
+      for (let i = 0; i < 4; i++) res.write(Buffer.alloc(48 * 1024));
+    });
+    const taken = (): unknown => (handled[0] as { bytesTaken?: unknown } | undefined)?.bytesTaken;
+    expect(taken()).toBe(0);
+    const reader = (answer.body as ReadableStream<Uint8Array>).getReader();
+    for (let i = 1; i <= 3; i++) {
+      await reader.read();
+      await new Promise(setImmediate);
+      expect(taken()).toBe(i * 48 * 1024);
+    }
+    handled[0]?.destroy();
+  });
+
   it('breaks the body when the handler gives up half-way', async () => {
     const answer = await ask((_, res) => {
       res.writeHead(200);

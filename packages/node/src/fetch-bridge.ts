@@ -121,6 +121,7 @@ class BridgedResponse extends Writable {
   readonly #reject: (error: Error) => void;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #pulled: (() => void) | undefined;
+  #enqueued = 0;
   #ended = false;
 
   constructor(
@@ -142,6 +143,12 @@ class BridgedResponse extends Writable {
 
   get connection(): null {
     return null;
+  }
+
+  /** Body bytes that its reader took so far: tells a slow one from one that does not read. */
+  get bytesTaken(): number {
+    const room = this.#controller?.desiredSize ?? BODY_HIGH_WATER_BYTES;
+    return this.#enqueued - (BODY_HIGH_WATER_BYTES - room);
   }
 
   get finished(): boolean {
@@ -219,6 +226,7 @@ class BridgedResponse extends Writable {
     }
     // A copy: the bytes may be views into memory that lives on after this answer.
     controller.enqueue(new Uint8Array(chunk));
+    this.#enqueued += chunk.length;
     if ((controller.desiredSize ?? 0) > 0) callback();
     else this.#pulled = callback;
   }

@@ -141,6 +141,21 @@ describe('room for what is read from disk', () => {
     expect([still.fake.destroyed, moving.fake.destroyed]).toEqual([true, false]);
   });
 
+  it('is not taken from a response without a socket that moves', async () => {
+    const { clock, memory, open } = setUp(100);
+    const moving = Object.assign(new FakeResponse(), { bytesTaken: 0 });
+    Object.defineProperty(moving, 'socket', { value: null });
+    const next = open();
+    void memory.room(memory.open(moving as unknown as ServerResponse), 100);
+    const refused = memory.room(next.held, 50)?.catch((error: { code: string }) => error.code);
+    for (let ms = 0; ms <= LIMITS.responseWaitMs + 1_000; ms += 500) {
+      moving.bytesTaken += 10;
+      await clock.advance(500);
+    }
+    expect(await refused).toBe('RESPONSE_MEMORY_FULL');
+    expect(moving.destroyed).toBe(false);
+  });
+
   it('that does not come is RESPONSE_MEMORY_FULL', async () => {
     const { clock, memory, open } = setUp(100);
     const [moving, next] = [open(), open()];

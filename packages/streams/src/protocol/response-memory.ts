@@ -16,7 +16,7 @@
  */
 import type { ServerResponse } from 'node:http';
 import { HoldfastError, LIMITS, type Clock, type Timer } from '@holdfast/core';
-import { bytesTaken } from './socket-progress.ts';
+import { bytesTakenOf } from './socket-progress.ts';
 
 /** How often those who wait are looked after. */
 const JUDGE_MS = 1_000;
@@ -260,8 +260,7 @@ export class HeldResponse {
 
   look(nowMs: number): void {
     this.settle();
-    const { socket } = this.response;
-    const taken = socket === null ? 0 : bytesTaken(socket);
+    const taken = bytesTakenOf(this.response);
     if (taken === this.#taken) return;
     this.#taken = taken;
     this.movedAtMs = nowMs;

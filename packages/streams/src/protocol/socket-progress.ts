@@ -1,4 +1,5 @@
 /** How far the answers on a socket have got: what tells a slow reader from one that does not read. */
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 /** What a socket stands on. Node.js does not document it, so it is looked at before it is used. */
@@ -18,4 +19,12 @@ export function bytesTaken(socket: Socket): number {
   const queued = handle?.writeQueueSize;
   if (typeof given === 'number' && typeof queued === 'number') return given - queued;
   return socket.bytesWritten - socket.writableLength;
+}
+
+/** The same of what a response stands on; one without a socket may count by itself. */
+export function bytesTakenOf(response: ServerResponse): number {
+  const { socket } = response;
+  if (socket !== null) return bytesTaken(socket);
+  const { bytesTaken: counted } = response as { bytesTaken?: unknown };
+  return typeof counted === 'number' ? counted : 0;
 }

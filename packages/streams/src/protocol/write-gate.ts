@@ -1,7 +1,7 @@
 /** Waiting for a slow client: until it has read, gone away, or done neither for too long. */
 import type { ServerResponse } from 'node:http';
 import type { Clock, Timer } from '@holdfast/core';
-import { bytesTaken } from './socket-progress.ts';
+import { bytesTakenOf } from './socket-progress.ts';
 
 /** What a reader has to take, over each window: less is no reading. */
 export interface ReadPace {
@@ -62,11 +62,11 @@ function settled(
       resolve(open);
     };
     const onClose = (): void => settle(false);
-    let taken = takenOf(response);
+    let taken = bytesTakenOf(response);
     const watch = (): Timer =>
       clock.after(pace.writeIdleTimeoutMs, () => {
         const before = taken;
-        taken = takenOf(response);
+        taken = bytesTakenOf(response);
         if (taken > before && taken - before >= leastOf(pace)) {
           timer = watch();
           return;
@@ -83,8 +83,4 @@ function settled(
 /** Bytes to be taken in one window. */
 function leastOf(pace: ReadPace): number {
   return (pace.minReadBytesPerSecond * pace.writeIdleTimeoutMs) / 1000;
-}
-
-function takenOf(response: ServerResponse): number {
-  return response.socket === null ? 0 : bytesTaken(response.socket);
 }
