@@ -215,6 +215,15 @@ it.each(REFUSED)('refuses %s', async (_what, change, expected) => {
   await node.close();
 });
 
+it.each(['', '.', '..', 'a/b', 'a\\b', 'a\nb', '\ud800', 'x'.repeat(257)])(
+  'refuses %j as a name: no receiver could call back to it',
+  async (id) => {
+    const node = await SubscriptionFixture.open();
+    await expect(node.put(id, EXPLICIT)).rejects.toEqual(code('INVALID_SUBSCRIPTION'));
+    await node.close();
+  },
+);
+
 it('is bounded: subscriptions, links of one, links of all; what finds no place is counted', async () => {
   let node = await SubscriptionFixture.open({
     settings: { maxSubscriptions: 3, maxLinksPerSubscription: 2, maxSubscriptionLinks: 5 },

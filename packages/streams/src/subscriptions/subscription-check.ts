@@ -6,6 +6,8 @@ import type { WakeContext } from './wake-context.ts';
 
 /** Would not come back from the log as it went in. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
+// eslint-disable-next-line no-control-regex
+const NO_SEGMENT = /[/\\\u0000-\u001f\u007f-\u009f]/;
 /** Of all of `streams`: they are one part of one row. */
 const MAX_STREAMS_BYTES = 512 * 1024;
 
@@ -25,8 +27,12 @@ function fingerprint(config: SubscriptionConfig): string {
   return JSON.stringify(members);
 }
 
+/** One segment of a path: it is in the URL that receivers call back. */
 function checkId(id: string): void {
   checkText('id', id, LIMITS.maxSubscriptionIdBytes);
+  if (id === '.' || id === '..' || NO_SEGMENT.test(id)) {
+    throw invalid('the id is not one segment of a path');
+  }
 }
 
 export function checkWorker(worker: string): void {
