@@ -1,4 +1,5 @@
 /** The routes under `__ds` over HTTP: what reaches the store, what comes back, what is refused. */
+import net from 'node:net';
 import { HoldfastError, LIMITS, type ErrorCode } from '@holdfast/core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { controlEndpoints } from '../src/protocol/subscriptions/control-endpoints.ts';
@@ -36,7 +37,7 @@ async function serve(): Promise<void> {
   store = new FakeSubscriptionStore();
   served = await serveProtocol(
     streams,
-    { longPollTimeoutMs: 200 },
+    { longPollTimeoutMs: 200, maxUnsentBytes: 1024 * 1024 },
     { store, claims, endpoints: controlEndpoints('/v1/stream/', () => publicUrl) },
   );
 }
@@ -652,6 +653,23 @@ describe('an answer', () => {
     }
     store.error = new HoldfastError(code, 'of the store');
     expectError(await ask('GET /subscriptions/s'), status, code);
+  });
+
+  it('that nobody takes counts like any other, and the next one drops it', async () => {
+    const link = { linkType: 'glob', acked: { messages: 0, bytes: 0 } } as const;
+    const name = 'x'.repeat(500);
+    store.info = {
+      ...INFO,
+      links: Array.from({ length: 40_000 }, (_, i) => ({ ...link, path: `${name}/${i}` })),
+    };
+    const sockets = Array.from({ length: 3 }, () => net.connect(served.port, '127.0.0.1').pause());
+    for (const socket of sockets) {
+      socket.on('error', () => undefined);
+      socket.write(`GET ${BASE}/subscriptions/sub-1 HTTP/1.1\r\nHost: x\r\n\r\n`);
+    }
+    await expect.poll(() => served.protocol.stats.unsentDropped, { timeout: 10_000 }).toBe(2);
+    for (const socket of sockets) socket.destroy();
+    await expect.poll(() => served.protocol.stats.unsentBytes, { timeout: 10_000 }).toBe(0);
   });
 
   it('to a bug says nothing of it', async () => {

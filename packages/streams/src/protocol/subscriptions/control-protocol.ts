@@ -251,6 +251,9 @@ function send(
 ): void {
   const body = Buffer.from(JSON.stringify(value));
   const all = exchange.complete([...headers, 'Content-Length', String(body.length)], cacheable);
-  exchange.response.writeHead(status, all);
-  exchange.response.end(exchange.request.method === 'HEAD' ? undefined : body);
+  const { response, request, context } = exchange;
+  response.writeHead(status, all);
+  response.end(request.method === 'HEAD' ? undefined : body);
+  // A subscription may have very many links: what nobody takes is bounded here too.
+  context.memory.holdUnsent(response, [body]);
 }
