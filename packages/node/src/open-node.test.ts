@@ -431,6 +431,19 @@ class FailingFileSystem extends MemoryFileSystem {
   }
 }
 
+describe('the list of streams', () => {
+  it('counts as memory while nobody takes it, and makes way for the next one', async () => {
+    const node = await open({ maxUnsentBytes: 64 * 1024 });
+    const name = 'x'.repeat(900);
+    await Promise.all(Array.from({ length: 200 }, (_, i) => node.streams.open(`${name}/${i}`)));
+    const list = (): Promise<Response> =>
+      node.fetch(new Request('http://localhost/v1/streams?limit=1000'));
+    const answers = await Promise.all([list(), list(), list()]);
+    const read = await Promise.allSettled(answers.map((answer) => answer.text()));
+    expect(read.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled']);
+  });
+});
+
 describe('settings', () => {
   it('are refused before anything is opened', async () => {
     await expect(openNode({ memory: true, prot: 1 } as NodeSettingsInput)).rejects.toThrow(

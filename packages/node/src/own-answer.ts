@@ -10,12 +10,13 @@ export interface OwnAnswer {
   readonly headers?: readonly string[];
 }
 
+/** Gives the body as it was sent. */
 export function sendOwn(
   request: IncomingMessage,
   response: ServerResponse,
   crossOrigin: CrossOriginPolicy,
   answer: OwnAnswer,
-): void {
+): Buffer {
   const body = Buffer.from(answer.body);
   response.writeHead(answer.status, [
     'Content-Type',
@@ -31,6 +32,7 @@ export function sendOwn(
     ...(answer.headers ?? []),
   ]);
   response.end(request.method === 'HEAD' ? undefined : body);
+  return body;
 }
 
 /** OPTIONS: what may be asked here; whether a page may, is told by the header only its origin gets. */

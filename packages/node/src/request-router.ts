@@ -23,6 +23,8 @@ import { listStreams, STREAM_LIST_PATH } from './stream-list-route.ts';
 /** The part of the stream protocol that routing needs. */
 export interface RequestHandler {
   handle(request: IncomingMessage, response: ServerResponse): void | Promise<void>;
+  /** Counts a long answer of the node itself among those their clients have not taken. */
+  holdUnsent?(response: ServerResponse, parts: readonly Buffer[]): void;
 }
 
 export interface RouterComponents {
@@ -137,14 +139,16 @@ export class RequestRouter {
   };
 
   #answerOwn(url: string, request: IncomingMessage, response: ServerResponse): void {
-    const { crossOrigin, store } = this.#components;
+    const { crossOrigin, protocol, store } = this.#components;
     const { path, query } = splitUrl(url);
     if (url === '*' && request.method === 'OPTIONS') {
       sendOptions(request, response, crossOrigin, ALLOWED_METHODS);
     } else if (path === STREAM_LIST_PATH) {
       if (isRead(request, response, crossOrigin)) {
         const body = JSON.stringify(listStreams(store, query));
-        sendOwn(request, response, crossOrigin, { status: 200, contentType: JSON_TYPE, body });
+        const whole = { status: 200, contentType: JSON_TYPE, body };
+        const sent = sendOwn(request, response, crossOrigin, whole);
+        protocol.holdUnsent?.(response, [sent]);
       }
     } else if (path === '/') {
       if (isRead(request, response, crossOrigin)) this.#answerAbout(request, response);

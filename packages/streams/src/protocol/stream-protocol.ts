@@ -57,6 +57,8 @@ export interface StreamProtocolStats {
 export interface StreamProtocol {
   /** Answers the request, now or later. Never throws. */
   handle(request: IncomingMessage, response: ServerResponse): void;
+  /** Counts an answer of its server among those their clients have not taken. */
+  holdUnsent(response: ServerResponse, parts: readonly Buffer[]): void;
   /** Long-polls answer 204, SSE ends with a control event, and no live reader comes in. */
   drain(): void;
   readonly liveReaders: number;
@@ -135,6 +137,10 @@ class HttpStreamProtocol implements StreamProtocol {
     } catch (error) {
       sendProblem(this.#context, request, response, error, path);
     }
+  }
+
+  holdUnsent(response: ServerResponse, parts: readonly Buffer[]): void {
+    this.#context.memory.holdUnsent(response, parts);
   }
 
   drain(): void {
