@@ -1,4 +1,5 @@
 /** Request bodies on their way: their bytes, and the memory they may take. */
+import type { ServerResponse } from 'node:http';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -115,4 +116,35 @@ describe('a body', () => {
     first.socket.destroy();
     expect(collected()).toBe(0);
   });
+
+  // The listener gives a request up whose body does not come, and the disk may be slower still.
+  it.each(['delete', 'append'] as const)(
+    'that was given up before the %s was durable gets no second answer, and ends nobody else',
+    async (operation) => {
+      const { own, store } = await serve();
+      let finish: (result: never) => void = () => undefined;
+      let begun = false;
+      store[operation] = () =>
+        new Promise<never>((resolve) => {
+          begun = true;
+          finish = resolve;
+        });
+      const responses: ServerResponse[] = [];
+      own.server.on('request', (_request, response) => responses.push(response));
+      const rejections: unknown[] = [];
+      const onRejection = (reason: unknown): void => void rejections.push(reason);
+      process.on('unhandledRejection', onRejection);
+      const line = operation === 'delete' ? HEAD.replace('POST', 'DELETE') : HEAD;
+      const client = new RawReader(own.port, `${line}Content-Length: 1\r\n\r\n`);
+      if (operation === 'append') await send(client, 'x');
+      await until(() => begun);
+      responses[0]?.writeHead(408).end();
+      finish({ tail: { messages: 1, bytes: 1 }, closed: false, outcome: 'appended' } as never);
+      await client.until(({ text }) => text.includes('408'));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      process.off('unhandledRejection', onRejection);
+      client.socket.destroy();
+      expect(rejections).toEqual([]);
+    },
+  );
 });

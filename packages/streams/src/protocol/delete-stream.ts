@@ -2,8 +2,8 @@
 import type { Exchange } from './exchange.ts';
 
 export function deleteStream(exchange: Exchange): void {
-  exchange.context.store.delete(exchange.path).then(
-    () => exchange.reply(204, []),
-    (error: unknown) => exchange.fail(error),
-  );
+  exchange.context.store
+    .delete(exchange.path)
+    .then(() => exchange.reply(204, []))
+    .catch((error: unknown) => exchange.fail(error));
 }

@@ -42,10 +42,10 @@ function append(
   } else if (!close) {
     throw new HoldfastError('EMPTY_BODY', 'an append needs a body');
   }
-  exchange.context.store.append(request).then(
-    (result) => appended(exchange, result, hasData),
-    (error: unknown) => exchange.fail(error),
-  );
+  exchange.context.store
+    .append(request)
+    .then((result) => appended(exchange, result, hasData))
+    .catch((error: unknown) => exchange.fail(error));
 }
 
 function requireContentType(text: string | undefined): string {
