@@ -83,10 +83,16 @@ export class MirroredFile {
     }
   }
 
-  /** What is wrong with the size of a copy as it is now; rejects when it is not there. */
-  async sizeProblem(copy: FileCopy): Promise<HoldfastError | undefined> {
-    await this.reopen(copy);
-    return (await this.#copy(copy)).sizeProblem(this.bytes);
+  /**
+   * Reads `file`, which stands under the name of the copy and is whole, from now on. False when the
+   * copy is not open: `file` stays the caller's. I2.
+   */
+  adopt(copy: FileCopy, file: SharedFile): boolean {
+    const old = this.#open.get(copy);
+    if (old === undefined) return false;
+    this.#open.set(copy, Promise.resolve(file));
+    void old.then((replaced) => replaced.retire()).catch(() => undefined); // with its last reader
+    return true;
   }
 
   /** The name leads to another file now, or may: forgets the handle. */
@@ -152,6 +158,6 @@ export class MirroredFile {
 }
 
 /** The file is not as it was written, or its disk does not give it out. */
-function isUnreadable(error: unknown): error is HoldfastError {
+export function isUnreadable(error: unknown): error is HoldfastError {
   return isHoldfastError(error) && (error.kind === 'corrupt' || error.kind === 'unavailable');
 }

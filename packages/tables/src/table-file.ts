@@ -18,14 +18,20 @@ import {
   type BlockType,
   type FileSystem,
   HoldfastError,
-  isHoldfastError,
 } from '@holdfast/core';
 import { putCopy, type RebuildOptions } from './copy-file.ts';
 import { type CopyState, copyStateAfter, digestHolds, problemFrom } from './file-digest.ts';
 import type { FileProblem } from './file-problem.ts';
-import { type DamageListener, FILE_COPIES, type FileCopy, MirroredFile } from './mirrored-file.ts';
+import {
+  type DamageListener,
+  FILE_COPIES,
+  type FileCopy,
+  isUnreadable,
+  MirroredFile,
+} from './mirrored-file.ts';
 import type { Pace } from './pace.ts';
 import { RowBlock } from './row-block.ts';
+import { SharedFile } from './shared-file.ts';
 import { damaged } from './storage-error.ts';
 import {
   type BlockPlace,
@@ -113,8 +119,8 @@ export class TableFile {
         ),
       );
     } catch (error) {
-      if (!isHoldfastError(error) || error.kind !== 'corrupt') throw error;
-      const blocks: Buffer[] = []; // each copy may hold what the other lacks
+      if (!isUnreadable(error)) throw error;
+      const blocks: Buffer[] = []; // each copy may hold what the other lacks, or cannot give out
       for (const place of places) blocks.push(await this.block(type, place));
       return blocks;
     }
@@ -136,17 +142,23 @@ export class TableFile {
     }
   }
 
-  /** Re-reads every byte of one copy, under the name it has now. Rejects when it cannot tell. */
+  /**
+   * Re-reads every byte of one copy, under the name it has now. Rejects when it cannot tell. What is
+   * open stays open unless the copy is whole: it may be all there is of a copy that lost its name.
+   */
   async check(copy: FileCopy, pace?: Pace): Promise<CopyState> {
+    let file: SharedFile | undefined;
     this.#file.retain();
     try {
-      if ((await this.#file.sizeProblem(copy)) !== undefined) return 'damaged';
-      const read = (at: number, length: number): Promise<Buffer> =>
-        this.#file.readCopy(copy, at, length);
-      return (await digestHolds({ read }, this.info, pace)) ? 'whole' : 'damaged';
+      file = await SharedFile.open(this.#fileSystem, this.#file.pathOf(copy));
+      if (file.sizeProblem(this.info.bytes) !== undefined) return 'damaged';
+      if (!(await digestHolds(file, this.info, pace))) return 'damaged';
+      if (this.#file.adopt(copy, file)) file = undefined;
+      return 'whole';
     } catch (error) {
       return copyStateAfter(error);
     } finally {
+      await file?.retire();
       this.#file.release();
     }
   }

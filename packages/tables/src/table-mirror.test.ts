@@ -1,6 +1,6 @@
 import type { HoldfastError } from '@holdfast/core';
 import { isSimDead, SeededRandom, SimFs } from '@holdfast/testkit';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import {
   codec,
   collect,
@@ -54,6 +54,29 @@ async function expectMended(copy: FileCopy, where: string): Promise<void> {
   expect(fileSystem.disk.content(table.pathOf(copy))).toEqual(whole);
   expect(fileSystem.disk.openHandles).toBe(0);
 }
+
+/** The disk does not give out the sector of the original that holds byte `at`. */
+function breakSector(at: number): void {
+  const openFile = fileSystem.open.bind(fileSystem);
+  vi.spyOn(fileSystem, 'open').mockImplementation(async (path, mode) => {
+    const handle = await openFile(path, mode);
+    if (path !== written.path) return handle;
+    const read = handle.read.bind(handle);
+    handle.read = (into, position) => {
+      const broken = position <= at && at < position + into.length;
+      return broken ? Promise.reject(systemError('EIO')) : read(into, position);
+    };
+    return handle;
+  });
+}
+
+function systemError(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 beforeEach(async () => {
   fileSystem = new SimFs();
@@ -116,6 +139,71 @@ describe('a table that rests twice', () => {
       expect(await problemsOf(table)).toEqual([]);
       await table.retire();
     }
+  });
+
+  test('is read and mended when a sector of one copy is gone and another block of the other is damaged', async () => {
+    const broken = 200;
+    for (let flipped = 400; flipped < whole.length; flipped += 40) {
+      fileSystem.disk.flipBit(`${written.path}.mirror`, flipped, 1);
+      breakSector(broken);
+      const table = await open();
+      await expectAllRows(table);
+      await table.rebuild('original', options);
+      vi.restoreAllMocks();
+      await table.rebuild('mirror', options);
+      expect(await problemsOf(table)).toEqual([]);
+      await table.retire();
+    }
+  });
+
+  test('whose only whole copy lost its name while it was open is not let go by a check, and gets its name back', async () => {
+    const mirror = `${written.path}.mirror`;
+    const losses = [
+      () => fileSystem.disk.deleteFile(mirror),
+      () => fileSystem.disk.flipBit(mirror, 70, 0),
+    ];
+    for (const loseMirror of losses) {
+      const table = await open();
+      loseMirror();
+      fileSystem.disk.deleteFile(written.path);
+      expect(await table.check('original')).toBe('missing');
+      expect((await problemsOf(table)).map(({ path }) => path)).toContain(written.path);
+      await expectAllRows(table);
+      await table.rebuild('original', options);
+      await table.rebuild('mirror', options);
+      expect(await problemsOf(table)).toEqual([]);
+      await table.retire();
+    }
+    expect(fileSystem.disk.openHandles).toBe(0);
+  });
+
+  test('stays readable when a check finds no file handle left', async () => {
+    const table = await open();
+    const fault = fileSystem.disk.faults.plan({
+      effect: 'EMFILE',
+      operations: ['open'],
+      times: Infinity,
+    });
+    await expect(table.check('original')).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE' });
+    expect(fault.fired).toBeGreaterThan(0);
+    await expectAllRows(table);
+  });
+
+  test('reads what stands under its name once a check found that whole', async () => {
+    const table = await open();
+    const broken = Buffer.from(whole);
+    broken.writeUInt8(whole.readUInt8(70) ^ 1, 70);
+    fileSystem.disk.replaceContent(written.path, broken); // in place: the open file rots
+    const restored = await fileSystem.open(`${DIRECTORY}/restored`, 'create');
+    await restored.write(whole, 0);
+    await restored.close();
+    fileSystem.disk.deleteFile(`${written.path}.mirror`);
+    await expect(collect(table.scan())).rejects.toMatchObject({ kind: 'corrupt' });
+    await fileSystem.rename(`${DIRECTORY}/restored`, written.path);
+    expect(await table.check('original')).toBe('whole');
+    await expectAllRows(table);
+    await table.retire();
+    expect(fileSystem.disk.openHandles).toBe(0);
   });
 
   test('loses one block to damage in both copies, says so, and puts no worse file in place', async () => {
