@@ -55,7 +55,9 @@ export class ExtentCare {
     const { damages, extents, suspects } = this.#parts;
     const { fileId } = info;
     const path = extents.pathOf(fileId);
+    if (!this.#isNamed(fileId)) return; // a pass takes long, and files come and go
     const found = await this.#check(info, pace);
+    if (!this.#isNamed(fileId)) return; // its name may have gone first
     if (found === undefined) {
       damages.repaired(path);
       suspects.mended(fileId);
@@ -71,12 +73,17 @@ export class ExtentCare {
     await this.#salvage(info, found);
   }
 
+  #isNamed(fileId: number): boolean {
+    return this.#parts.manifest.current.extentFiles.some((file) => file.fileId === fileId);
+  }
+
   /** `undefined` when the file is whole and open. */
   async #check(info: LiveExtentFile, pace: Pace): Promise<Found | undefined> {
     const { extents } = this.#parts;
     const file = extents.file(info.fileId);
     if (file === undefined) {
       const error = await extents.open(info); // somebody may have put it back
+      if (!this.#isNamed(info.fileId)) await extents.drop(info.fileId); // dropped meanwhile
       if (error !== undefined && extents.file(info.fileId) === undefined) {
         const kind = error.code === 'FILE_MISSING' ? 'missing' : 'damaged';
         return { kind, message: error.message };

@@ -196,6 +196,25 @@ describe('a scrub', () => {
   });
 });
 
+describe('a file that is not needed any more when a scrub comes to it', () => {
+  it('is no damage, and is not opened again', async () => {
+    const bench = new Bench();
+    const database = await bench.filled({ scrubBytesPerSecond: 1_000 });
+    await bench.write('more', large(9));
+    await bench.run(database.checkpoint());
+    const [, second] = bench.files('.hfx') as [string, string];
+    await bench.clock.advance(610_000); // within the first file
+    await bench.run(bench.rows.write(new Map([['more', undefined]])));
+    await bench.run(database.checkpoint());
+    expect(bench.files('.hfx')).not.toContain(second);
+    const checkpoints = database.stats().checkpoints;
+    await bench.clock.advance(400_000);
+    expect(bench.events).toContain('database.scrubbed');
+    expect(database.damages()).toEqual([]);
+    expect(database.stats()).toMatchObject({ checkpoints, integrity: { found: 0 } });
+  });
+});
+
 describe('damaged extents', () => {
   it('are made anew from the log, without being asked, and the file goes', async () => {
     const bench = new Bench();
