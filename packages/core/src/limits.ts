@@ -217,6 +217,8 @@ export const LIMITS = {
   bodyWindowMs: 10_000,
   /** Requests sent ahead of their answers on one connection. Beyond: `CLIENT_QUOTA_EXCEEDED` (429). */
   maxPipelinedRequests: 64,
+  /** Bytes of them, heads and bodies. Beyond: the same. */
+  maxPipelinedBytes: (256 * KIB) as number,
   /** Idle keep-alive connection. */
   keepAliveTimeoutMs: 65_000,
   /** A response nobody reads for this long is dropped, and so is one that is read too slowly. */

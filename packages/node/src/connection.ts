@@ -4,7 +4,8 @@
  * Invariants
  * I1. A request is begun when the answer before it has ended: requests of one connection take
  *     effect in their order, and one that is never begun has none.
- * I2. At most `maxPipelinedRequests` wait. One more is refused, and ends the connection.
+ * I2. At most `maxPipelinedRequests` wait, of `maxPipelinedBytes`. One more is refused, and ends
+ *     the connection in its turn; whoever sends on and on behind it is cut at once.
  * I3. Nothing lasts without progress: a body has to come, and an answer has to be taken, at a
  *     least rate over each window; a connection that nobody uses ends. Windows are counted in
  *     looks, so that a node that stood still itself cuts nobody.
@@ -41,6 +42,13 @@ export interface ConnectionOwner {
   timedOut(turn: Turn): void;
 }
 
+/** A request whose turn will come. */
+interface Waiting {
+  readonly turn: Turn;
+  /** By the socket when it came: what came since is in memory as well. */
+  readonly bytesRead: number;
+}
+
 export class Connection {
   readonly socket: Socket;
   readonly client: Client | undefined;
@@ -48,7 +56,9 @@ export class Connection {
   #active: Turn | undefined;
   #counted: Client | undefined;
   #charged = 0;
-  #waiting: Turn[] = [];
+  #waiting: Waiting[] = [];
+  /** Requests that came behind the one that is refused. */
+  #ignored = 0;
   /** The last request begun: its body may come after its answer. */
   #reading: IncomingMessage | undefined;
   #bodyLooks = 0;
@@ -73,15 +83,25 @@ export class Connection {
       this.#begin(turn);
       return;
     }
-    const { length } = this.#waiting;
-    if (length > LIMITS.maxPipelinedRequests) return; // behind one that is refused: I2
-    if (length < LIMITS.maxPipelinedRequests) {
-      this.#waiting.push(turn);
+    if (this.#ignored > 0 || this.#waiting.at(-1)?.turn.refusal !== undefined) {
+      this.#ignore();
       return;
     }
-    const limit = `limit=${LIMITS.maxPipelinedRequests}`;
+    const { bytesRead } = this.socket;
+    const bytes = bytesRead - (this.#waiting[0]?.bytesRead ?? bytesRead);
+    const { maxPipelinedRequests, maxPipelinedBytes } = LIMITS;
+    if (this.#waiting.length < maxPipelinedRequests && bytes <= maxPipelinedBytes) {
+      this.#waiting.push({ turn, bytesRead });
+      return;
+    }
+    const limit = `limit=${maxPipelinedRequests} bytes=${maxPipelinedBytes}`;
     const refusal = new HoldfastError('CLIENT_QUOTA_EXCEEDED', `too many requests ahead ${limit}`);
-    this.#waiting.push({ ...turn, refusal });
+    this.#waiting.push({ turn: { ...turn, refusal }, bytesRead });
+  }
+
+  /** Node.js keeps each until its turn, which never comes. I2 */
+  #ignore(): void {
+    if (++this.#ignored > 4 * LIMITS.maxPipelinedRequests) this.socket.destroy();
   }
 
   /** Looks whether bytes moved. I3 */
@@ -112,7 +132,7 @@ export class Connection {
     }
     if (this.#waiting.length === 0) return;
     if (this.socket.destroyed || this.socket.writableEnded) this.#waiting = [];
-    else this.#begin(this.#waiting.shift() as Turn);
+    else this.#begin((this.#waiting.shift() as Waiting).turn);
   };
 
   #lookAtBody(pace: ConnectionPace): void {

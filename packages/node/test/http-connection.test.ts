@@ -89,6 +89,40 @@ describe('requests sent ahead of their answers', () => {
   });
 });
 
+describe('requests that keep coming ahead of an answer that takes long', () => {
+  it('end the connection when they are many: each is an object a hundred times its size', async () => {
+    let begun = 0;
+    const served = await serve(() => void begun++); // and never answers
+    const socket = net.connect(served.port, '127.0.0.1').on('error', () => undefined);
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    const requests = get('x').repeat(1_000);
+    for (let round = 0; round < 100 && !socket.destroyed; round++) {
+      const taken = new Promise<void>((resolve) => socket.write(requests, () => resolve()));
+      await Promise.race([closed, taken]);
+    }
+    await closed;
+    expect(begun).toBe(1);
+  });
+
+  it('end in 429 when they are large, before they are many', async () => {
+    const held: ServerResponse[] = [];
+    const served = await serve((_, response) => {
+      if (held.push(response) > 1) response.end();
+    });
+    const body = 'x'.repeat(8_000);
+    const head = `POST /v1/stream/x HTTP/1.1\r\n${HOST}Content-Length: ${body.length}\r\n\r\n`;
+    const count = LIMITS.maxPipelinedRequests - 4;
+    expect(count * body.length).toBeGreaterThan(LIMITS.maxPipelinedBytes);
+    const answer = exchange(served.port, (head + body).repeat(count));
+    await new Promise((resolve) => setTimeout(resolve, 200)); // all of it is taken, or is not
+    held[0]?.end();
+    const { statuses, closed } = await answer;
+    expect(closed).toBe(true);
+    expect(statuses.at(-1)).toBe(429);
+    expect(statuses.length).toBeLessThan(count);
+  });
+});
+
 describe('forms of a request', () => {
   it.each([
     ['http', 'http://127.0.0.1/v1/stream/forms?offset=-1', 200],
