@@ -18,7 +18,7 @@ import {
 import type { CommitQueue } from './commit-queue.ts';
 import type { Committer } from './committer.ts';
 import type { Floors } from './floors.ts';
-import type { LiveSegments } from './live-segments.ts';
+import type { LiveSegment, LiveSegments } from './live-segments.ts';
 import type {
   CommitSink,
   Log,
@@ -165,13 +165,10 @@ export class SegmentedLog implements Log {
 
   async verify(pace?: (bytes: number) => Promise<void> | undefined): Promise<VerifyReport> {
     if (this.#closing !== undefined) throw closed();
-    const floor = this.#floors.add('verify');
-    try {
-      const { fileSystem, codec, segments } = this.#parts;
-      return await new Verification(fileSystem, codec, pace).run(segments.all(), segments.active);
-    } finally {
-      floor.release();
-    }
+    const { fileSystem, codec, segments } = this.#parts;
+    const isNeeded = (segment: LiveSegment): boolean => segments.all().includes(segment);
+    const verification = new Verification(fileSystem, codec, pace, isNeeded);
+    return verification.run(segments.all(), segments.active);
   }
 
   close(): Promise<void> {

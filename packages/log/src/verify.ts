@@ -4,6 +4,7 @@
  * Invariants
  * 1. Damage does not end it: it goes on at the next intact head and names the records lost.
  * 2. Of the active segment only what was durable at the start of its turn is judged.
+ * 3. It keeps no segment from going: at a slow pace the log would grow meanwhile.
  */
 import {
   type BlockCodec,
@@ -32,20 +33,26 @@ export class Verification {
   readonly #fileSystem: FileSystem;
   readonly #codec: BlockCodec;
   readonly #pace: (bytes: number) => Promise<void> | undefined;
+  readonly #isNeeded: (segment: LiveSegment) => boolean;
   readonly #problems: VerifyProblem[] = [];
   #batches = 0;
   #records = 0;
   #bytes = 0;
 
-  /** @param pace awaited after every batch, with its bytes; what it rejects with ends the work. */
+  /**
+   * @param pace awaited after every batch, with its bytes; what it rejects with ends the work.
+   * @param isNeeded false once a segment may go, or went.
+   */
   constructor(
     fileSystem: FileSystem,
     codec: BlockCodec,
     pace: (bytes: number) => Promise<void> | undefined = () => undefined,
+    isNeeded: (segment: LiveSegment) => boolean = () => true,
   ) {
     this.#fileSystem = fileSystem;
     this.#codec = codec;
     this.#pace = pace;
+    this.#isNeeded = isNeeded;
   }
 
   /** @param open the segment whose end is not judged: the active one, or where a crash tore. */
@@ -55,6 +62,7 @@ export class Verification {
     onSegment: (bytes: number) => void = () => undefined,
   ): Promise<VerifyReport> {
     for (const segment of all) {
+      if (!this.#isNeeded(segment)) continue;
       await this.#segment(segment, segment === open);
       onSegment(this.#bytes);
     }
@@ -84,6 +92,7 @@ export class Verification {
       this.#bytes += active ? end : reader.size;
     } catch (error) {
       if (isHoldfastError(error) && error.kind === 'closed') throw error;
+      if (!this.#isNeeded(segment)) return;
       const message = isHoldfastError(error) ? error.message : `cannot be read: ${String(error)}`;
       this.#lost(segment, 0, message, segment.firstLsn, lastLsn);
     } finally {

@@ -1,5 +1,5 @@
 /** Damage at rest: found or harmless, and never taken for a torn write. */
-import { type HoldfastError, isHoldfastError } from '@holdfast/core';
+import { type HoldfastError, isHoldfastError, type Lsn } from '@holdfast/core';
 import type { Log } from '@holdfast/log';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { BLOCK, DIRECTORY, SECTOR, SimLog, record, texts } from './sim-log.ts';
@@ -232,6 +232,18 @@ describe('files', () => {
       { path: sim.path(3), position: BLOCK, firstLsn: 9, lastLsn: 9 },
     ]);
     expect(report.records).toBe(10);
+  });
+
+  test('verify keeps no segment from going, and takes none that went for damage', async () => {
+    const log = await sim.open();
+    let deleted = 0;
+    const pace = async (): Promise<void> => {
+      deleted += (await log.truncateBefore(9 as Lsn)).segmentsDeleted;
+    };
+    const report = await sim.run(log.verify(pace));
+    expect(deleted).toBe(2);
+    expect(report.problems).toEqual([]);
+    expect(report.records).toBeGreaterThanOrEqual(8);
   });
 
   test('damage that comes later stops replay before it, never silently', async () => {
