@@ -9,7 +9,6 @@
  * I3. Nothing from outside turns a request elsewhere: no redirects, no proxy of the environment,
  *     no connection that another request opened.
  */
-import { lookup as systemLookup, type LookupAddress } from 'node:dns';
 import http, { type ClientRequest, type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import type { LookupFunction } from 'node:net';
@@ -21,12 +20,13 @@ import {
   type Clock,
 } from '@holdfast/core';
 import type { WebhookAnswer, WebhookRequest, WebhookSender } from '@holdfast/streams';
+import { nameLookup, type NameLookup } from './node-name-lookup.ts';
 import { WebhookAddressPolicy, type WebhookAddressSettings } from './webhook-address-policy.ts';
 
 export interface WebhookSenderComponents {
   readonly clock: Clock;
-  /** Every address of a name. Absent: the system's resolver. */
-  readonly lookup?: (hostname: string) => Promise<readonly LookupAddress[]>;
+  /** Every address of a name. Absent: what the system's name servers say. */
+  readonly lookup?: NameLookup;
 }
 
 export interface WebhookSenderSettings extends WebhookAddressSettings {
@@ -38,13 +38,13 @@ const USER_AGENT = 'holdfast-webhook';
 
 export class NodeWebhookSender implements WebhookSender {
   readonly #clock: Clock;
-  readonly #lookup: (hostname: string) => Promise<readonly LookupAddress[]>;
+  readonly #lookup: NameLookup;
   readonly #policy: WebhookAddressPolicy;
   readonly #ca: string | undefined;
 
   constructor(components: WebhookSenderComponents, settings: WebhookSenderSettings) {
     this.#clock = components.clock;
-    this.#lookup = components.lookup ?? lookupAll;
+    this.#lookup = components.lookup ?? nameLookup();
     this.#policy = new WebhookAddressPolicy(settings);
     this.#ca = settings.ca;
   }
@@ -145,15 +145,6 @@ function collect(
   response.on('end', () =>
     settle({ status: response.statusCode as number, body: Buffer.concat(parts) }),
   );
-}
-
-function lookupAll(hostname: string): Promise<readonly LookupAddress[]> {
-  return new Promise((resolve, reject) => {
-    systemLookup(hostname, { all: true, verbatim: true }, (error, addresses) => {
-      if (error === null) resolve(addresses);
-      else reject(error);
-    });
-  });
 }
 
 function bareHost(hostname: string): string {
