@@ -111,6 +111,7 @@ class Opening {
   readonly #suspects = new Suspects();
   readonly #damages: DamageList;
   readonly #quarantine: Quarantine;
+  readonly #reserveBytes: number;
   #log: Log | undefined;
   #extents: ExtentStore | undefined;
   #shards: DatabaseShard[] = [];
@@ -127,7 +128,8 @@ class Opening {
       ...components,
     };
     this.#damages = new DamageList(this.#components);
-    this.#quarantine = new Quarantine(this.#components, settings.dir);
+    this.#reserveBytes = settings.diskReserveBytes ?? LIMITS.diskReserveBytes;
+    this.#quarantine = new Quarantine(this.#components, settings.dir, this.#reserveBytes);
     this.#settings = settings;
     this.#registry = registry;
     this.#lock = lock;
@@ -199,7 +201,7 @@ class Opening {
         ...this.#components,
         ...state,
         dir: this.#settings.dir,
-        reserveBytes: this.#settings.diskReserveBytes ?? LIMITS.diskReserveBytes,
+        reserveBytes: this.#reserveBytes,
         registry: this.#registry,
         suspects: this.#suspects,
         damages: this.#damages,

@@ -1,6 +1,7 @@
 /**
  * Keeps what was damaged, before something whole takes its place: for a person to look at, never
- * read again. Within `quarantine/`, bounded in files and bytes, the oldest out first.
+ * read again. Within `quarantine/`, bounded in files and bytes, the oldest out first; never in the
+ * room that is kept for the log and for checkpoints.
  *
  * It is a courtesy: failing to keep a file never keeps anything from being mended, for
  * what takes its place was proven to be what was written.
@@ -16,22 +17,30 @@ export class Quarantine {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #dir: string;
+  readonly #reserveBytes: number;
 
   /** @param dir of the database. */
-  constructor(components: { fileSystem: FileSystem; clock: Clock; logger: Logger }, dir: string) {
+  constructor(
+    components: { fileSystem: FileSystem; clock: Clock; logger: Logger },
+    dir: string,
+    reserveBytes: number,
+  ) {
     this.#fileSystem = components.fileSystem;
     this.#clock = components.clock;
     this.#logger = components.logger;
     this.#dir = `${dir}/quarantine`;
+    this.#reserveBytes = reserveBytes;
   }
 
-  /** Never rejects. A file that is not there, or too large, is not kept. */
+  /** Never rejects. A file that is not there, or for which there is no room, is not kept. */
   async keep(path: string): Promise<void> {
     try {
       const stat = await this.#fileSystem.stat(path);
       if (stat?.kind !== 'file' || stat.size > LIMITS.quarantineBytes) return;
       await this.#fileSystem.makeDirectory(this.#dir);
       await this.#makeRoom(stat.size);
+      const free = await this.#fileSystem.freeBytes(this.#dir);
+      if (free < this.#reserveBytes + stat.size) return;
       const name = path.slice(path.lastIndexOf('/') + 1);
       await this.#copy(path, `${this.#dir}/${name}.${this.#clock.now()}`);
     } catch (error) {
@@ -70,6 +79,9 @@ export class Quarantine {
           at += read;
         }
         await target.datasync();
+      } catch (error) {
+        await this.#fileSystem.unlink(to).catch(() => undefined); // half of it is of no use
+        throw error;
       } finally {
         await target.close();
       }

@@ -141,6 +141,20 @@ it('second copies leave the reserve to the log and to checkpoints', async () => 
   expect(bench.files('.hft.mirror')).toHaveLength(1);
 });
 
+it('what is kept for a person to look at leaves the reserve alone too, and is mended all the same', async () => {
+  const bench = new Bench();
+  const reserve = 1024 * 1024;
+  const database = await bench.filled({ diskReserveBytes: reserve });
+  await bench.run(database.scrub());
+  const [table] = bench.files('.hft') as [string];
+  const { disk } = bench.fs;
+  disk.flipBit(table, 90, 2);
+  disk.capacityBytes = disk.usedBytes + reserve + 200;
+  await bench.run(database.scrub());
+  expect(database.stats().integrity).toEqual({ found: 1, repaired: 1, quarantined: 0 });
+  expect(disk.paths().filter((path) => path.includes('/quarantine/'))).toEqual([]);
+});
+
 describe('a scrub', () => {
   it('comes by itself, gives the disk long pauses, and ends at once with a close', async () => {
     const bench = new Bench();
