@@ -148,13 +148,16 @@ export class LinkBook {
     this.#tail(link, info?.tail ?? START);
   }
 
+  /** More of what is pending anyway changes nothing for a subscription that is not parked. */
   #tail(link: Link, tail: Position): void {
     const { subscription } = link;
+    const before = subscription.pending.size;
     if (comparePositions(tail, link.tail) > 0) subscription.work++;
     link.tail = tail;
     if (isPending(link)) subscription.pending.add(link);
     else subscription.pending.delete(link);
-    this.#moved(subscription);
+    const isNews = subscription.pending.size !== before || subscription.state.parked;
+    if (isNews) this.#moved(subscription);
   }
 
   #add(subscription: Subscription, path: string): Link {
