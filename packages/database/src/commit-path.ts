@@ -8,6 +8,8 @@
  * 3. The first failure with effect `unknown` is final: no later commit is accepted. What is
  *    in flight then and becomes durable is still applied, but never after a record that
  *    could not be.
+ * 4. After that failure plans are neither dropped nor made again: they could rest on a commit
+ *    of which nobody knows whether it happened. So no sink hears `none` any more.
  */
 import { HoldfastError, type Lsn } from '@holdfast/core';
 import { CORE_RECORDS, type CommitSink, type Log } from '@holdfast/log';
@@ -95,8 +97,9 @@ export class CommitPath {
 
   refused(pending: PendingCommit, error: HoldfastError): void {
     this.#inFlight--;
-    if (error.effect !== 'none' || this.#failure !== undefined) {
-      pending.sink.failed(error);
+    if (error.effect !== 'none') this.fail(error);
+    if (this.#failure !== undefined) {
+      pending.sink.failed(error.effect === 'none' ? undecided(this.#failure) : error); // I4
       return;
     }
     this.#refused.push(pending);
@@ -164,9 +167,11 @@ class PendingCommit implements CommitSink {
 }
 
 export function nodeFailed(cause: HoldfastError): HoldfastError {
-  return new HoldfastError(
-    'NODE_FAILED',
-    'storage failed earlier, restart the node to recover from disk',
-    { cause },
-  );
+  return new HoldfastError('NODE_FAILED', FAILED, { cause });
 }
+
+function undecided(cause: HoldfastError): HoldfastError {
+  return new HoldfastError('NODE_FAILED', FAILED, { effect: 'unknown', cause });
+}
+
+const FAILED = 'storage failed earlier, restart the node to recover from disk';

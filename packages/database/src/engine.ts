@@ -17,6 +17,7 @@
  * 3. Planned state is what commits in flight will make true. When a commit is refused with
  *    effect `none`, the database calls `discardPlanned()` once for all refused commits, with
  *    nothing in flight, and only then tells the sinks: planned state falls back to applied state.
+ *    Once the database has failed, sinks hear only `unknown`, and planned state stays as it is.
  * 4. `collect` runs between two applies, so everything it writes is one cut of the log. What
  *    it wrote stays readable (`shard.get`, `shard.readExtent`) from then on, also before it is on disk.
  * 5. `load` rebuilds the state from the rows of a shard; records after the shard's
