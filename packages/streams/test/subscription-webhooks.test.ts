@@ -1,5 +1,5 @@
 import { createPublicKey, verify } from 'node:crypto';
-import { hasCode, LIMITS } from '@holdfast/core';
+import { hasCode, LIMITS, onCut } from '@holdfast/core';
 import { expect, it } from 'vitest';
 import { formatPosition, START } from '../src/position.ts';
 import { DEAD_LETTERS_PATH } from '../src/subscriptions/dead-letters.ts';
@@ -410,5 +410,24 @@ it('work that went away while a retry waited is nothing to give up', async () =>
   expect(node.receiver.bodies).toHaveLength(1);
   expect(node.engine.get('sub')).toMatchObject({ parked: false, status: 'active' });
   expect(() => node.streams.stat(DEAD_LETTERS_PATH)).toThrow();
+  await node.close();
+});
+
+it('a drain while a wake is on its way to disk: nothing is sent until the next start', async () => {
+  let node = await opened();
+  let begun = 0;
+  const off = onCut((point) => {
+    // The wake is durable; what drains the node came while it was not.
+    if (point === 'subscriptions.wakeCommitted') node.engine.drain();
+    if (point === 'subscriptions.beforeSend') begun++;
+  });
+  await node.append('events/a');
+  await node.settle(60_000);
+  off();
+  expect([begun, node.receiver.bodies.length]).toEqual([0, 0]);
+  expect(node.engine.get('sub')).toMatchObject({ generation: 1 });
+  node = await node.reopen();
+  await node.settle(10);
+  expect(node.receiver.bodies.map(({ generation }) => generation)).toEqual([2]);
   await node.close();
 });

@@ -110,6 +110,7 @@ export class WebhookSteps implements WakeSteps {
       );
       if (delivery === undefined) return 'again';
       await cut('subscriptions.wakeCommitted' satisfies SubscriptionsCutPoint);
+      if (signal.aborted) return 'poked'; // stopped while the wake was on its way to disk
       const outcome = await this.#send(url, delivery, signal);
       if (signal.aborted) return 'poked'; // nobody failed: the next start delivers it again
       await cut('subscriptions.answered' satisfies SubscriptionsCutPoint);
