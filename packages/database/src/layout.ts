@@ -8,6 +8,7 @@
  * 3. It rests twice. The mirror is written after the original and may be older than a
  *    rebalance; but the id of a database never changes, and how many shards it has the manifest
  *    says too. So what stands in for a damaged layout is the mirror's id with the manifest's count.
+ *    Nothing stands in for a whole layout of another version of the format, or another hash.
  */
 import { crc32c, type FileSystem, HoldfastError, isHoldfastError, LIMITS } from '@holdfast/core';
 import {
@@ -152,7 +153,7 @@ function layoutFields(layout: Layout): Record<string, string | number> {
   };
 }
 
-function checkOf(fields: Record<string, string | number>): string {
+function checkOf(fields: Record<string, unknown>): string {
   return crc32c(Buffer.from(JSON.stringify(fields))).toString(16);
 }
 
@@ -176,11 +177,11 @@ function decodeLayout(path: string, bytes: Buffer): Layout {
     throw damaged(path, 'not JSON', cause);
   }
   if (typeof value !== 'object' || value === null) throw damaged(path, 'not an object');
-  const { format, formatVersion, databaseId, shardCount, hashPolicy, check } = value as Record<
-    string,
-    unknown
-  >;
+  const { check, ...fields } = value as Record<string, unknown>;
+  const { format, formatVersion, databaseId, shardCount, hashPolicy } = fields;
   if (format !== 'holdfast') throw damaged(path, 'not a holdfast layout');
+  const isOurs = formatVersion === LAYOUT_FORMAT_VERSION && hashPolicy === HASH_POLICY;
+  if (!isOurs && check !== checkOf(fields)) throw damaged(path, 'checksum does not match');
   if (formatVersion !== LAYOUT_FORMAT_VERSION) {
     throw new HoldfastError(
       'FORMAT_UNSUPPORTED',

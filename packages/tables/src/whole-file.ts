@@ -49,7 +49,10 @@ export interface EitherCopy<Value> {
   readonly damage: HoldfastError | undefined;
 }
 
-/** The original if it decodes, the mirror otherwise; rejects as the original does when neither does. */
+/**
+ * The original if it decodes, the mirror otherwise; rejects as the original does when neither does.
+ * An original of another format version is whole: an older mirror must not stand in for it.
+ */
 export async function readEitherCopy<Value>(
   fileSystem: FileSystem,
   path: string,
@@ -60,7 +63,7 @@ export async function readEitherCopy<Value>(
     const bytes = await readWholeFile(fileSystem, path, maxBytes);
     return { value: decode(bytes, path), bytes, damage: undefined };
   } catch (error) {
-    if (!isUnreadableFile(error)) throw error;
+    if (!isUnreadableFile(error) || error.code === 'FORMAT_UNSUPPORTED') throw error;
     const mirror = mirrorOf(path);
     try {
       const bytes = await readWholeFile(fileSystem, mirror, maxBytes);
