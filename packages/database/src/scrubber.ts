@@ -21,7 +21,7 @@ import {
   type Timer,
 } from '@holdfast/core';
 import type { Log } from '@holdfast/log';
-import { type Pace, paceByRate, paceByTurn, type Table } from '@holdfast/tables';
+import { mirrorOf, type Pace, paceByRate, paceByTurn, type Table } from '@holdfast/tables';
 import { type Damage, damageOf, type DamageList, type IntegrityStats } from './damage-list.ts';
 import type { DatabaseShard } from './database-shard.ts';
 import type { EngineRegistry } from './engine-registry.ts';
@@ -127,9 +127,10 @@ export class Scrubber {
     return this.#demanded;
   }
 
-  /** Nobody needs the file at this path any more. */
+  /** Nobody needs the file at this path any more, nor its second copy. */
   dropped(path: string): void {
-    if (path !== this.#extentCare.salvaging) this.#parts.damages.gone(path);
+    if (path === this.#extentCare.salvaging) return;
+    for (const copy of [path, mirrorOf(path)]) this.#parts.damages.gone(copy);
   }
 
   /** I3. Idempotent. */

@@ -155,6 +155,29 @@ it('what is kept for a person to look at leaves the reserve alone too, and is me
   expect(disk.paths().filter((path) => path.includes('/quarantine/'))).toEqual([]);
 });
 
+it('a second copy that could not be mended is no damage any more once its table is merged', async () => {
+  const bench = new Bench();
+  const database = await bench.open();
+  for (let i = 0; i < 3; i++) {
+    await bench.write(`k${i}`, `v${i}`);
+    await bench.run(database.checkpoint());
+  }
+  await bench.run(database.scrub());
+  bench.fs.disk.flipBit(bench.files('.hft.mirror')[0] as string, 90, 2);
+  const path = (name: string): boolean => name.endsWith('.mirror.tmp');
+  const fault = bench.fs.disk.faults.plan({ effect: 'ENOSPC', times: Infinity, path });
+  await bench.run(database.scrub());
+  fault.remove();
+  expect(database.stats().integrity).toEqual({ found: 1, repaired: 0, quarantined: 1 });
+  for (let i = 3; i < 8; i++) {
+    await bench.write(`k${i}`, `v${i}`);
+    await bench.run(database.checkpoint());
+  }
+  await bench.run(database.compact());
+  expect(bench.files('.hft').length).toBeLessThan(3);
+  expect(database.stats().integrity.quarantined).toBe(0);
+});
+
 describe('a scrub', () => {
   it('comes by itself, gives the disk long pauses, and ends at once with a close', async () => {
     const bench = new Bench();
