@@ -3,7 +3,7 @@ import net from 'node:net';
 import { HoldfastError, LIMITS, type ErrorCode } from '@holdfast/core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { controlEndpoints } from '../src/protocol/subscriptions/control-endpoints.ts';
-import { CONFIG, FakeSubscriptionStore, INFO } from './fake-subscription-store.ts';
+import { CONFIG, FakeSubscriptionStore, INFO, KEYS } from './fake-subscription-store.ts';
 import { MemoryStreamStore } from './memory-stream-store.ts';
 import { serveProtocol, type ProtocolServer } from './protocol-server.ts';
 import { sendRaw } from './raw-http.ts';
@@ -260,6 +260,14 @@ describe('the key set', () => {
     });
     expect((await ask('HEAD /jwks.json')).text).toBe('');
   });
+});
+
+it('a set without keys is kept by nobody: the first key signs at once', async () => {
+  store.keys = [];
+  const { headers, json } = await ask('GET /jwks.json');
+  store.keys = KEYS;
+  expect(json).toEqual({ keys: [] });
+  expect(headers.get('cache-control')).toBe('no-store');
 });
 
 describe('dead letters', () => {

@@ -49,6 +49,11 @@ export const WAKE: Wake = {
   leaseTtlMs: 30_000,
 };
 
+export const KEYS: readonly WebhookPublicKey[] = [
+  { kid: 'ds_next', x: 'bmV4dA', signs: false },
+  { kid: 'ds_now', x: 'bm93', signs: true },
+];
+
 export class FakeSubscriptionStore implements SubscriptionStore {
   readonly calls: unknown[][] = [];
   /** Thrown by the next call. */
@@ -56,6 +61,7 @@ export class FakeSubscriptionStore implements SubscriptionStore {
   info: SubscriptionInfo = INFO;
   created = true;
   infos: SubscriptionInfo[] = [];
+  keys: readonly WebhookPublicKey[] = KEYS;
 
   put(
     id: string,
@@ -97,10 +103,7 @@ export class FakeSubscriptionStore implements SubscriptionStore {
   }
 
   publicKeys(): readonly WebhookPublicKey[] {
-    return [
-      { kid: 'ds_next', x: 'bmV4dA', signs: false },
-      { kid: 'ds_now', x: 'bm93', signs: true },
-    ];
+    return this.keys;
   }
 
   async #later<T>(call: unknown[], result: T): Promise<T> {

@@ -54,9 +54,8 @@ export interface StreamRoutes {
 
 const JSON_TYPE: readonly string[] = ['Content-Type', 'application/json'];
 const NO_STORE: readonly string[] = ['Cache-Control', 'no-store'];
-const KEY_SET_HEADERS: readonly string[] = [
-  'Content-Type',
-  'application/jwk-set+json',
+const KEY_SET_TYPE: readonly string[] = ['Content-Type', 'application/jwk-set+json'];
+const KEY_SET_CACHING: readonly string[] = [
   'Cache-Control',
   `public, max-age=${LIMITS.keySetMaxAgeSeconds}`,
 ];
@@ -130,7 +129,7 @@ export class ControlProtocol {
       case 'list':
         return this.#list(exchange);
       case 'keys':
-        return send(exchange, 200, KEY_SET_HEADERS, keySetAnswer(this.#store.publicKeys()), true);
+        return this.#sendKeys(exchange);
       case 'dead-letters':
         return this.#streams.read(exchange);
       case 'subscription':
@@ -206,6 +205,13 @@ export class ControlProtocol {
     withBody(exchange, (body) =>
       finish(exchange, this.#store.release({ ...parseRelease(body), id, token })),
     );
+  }
+
+  /** A set without keys is kept by nobody: the first key signs as soon as it is there. */
+  #sendKeys(exchange: ControlExchange): void {
+    const keys = this.#store.publicKeys();
+    const caching = keys.length === 0 ? NO_STORE : KEY_SET_CACHING;
+    send(exchange, 200, [...KEY_SET_TYPE, ...caching], keySetAnswer(keys), keys.length > 0);
   }
 
   #sendInfo(exchange: ControlExchange, status: number, info: SubscriptionInfo): void {
