@@ -21,7 +21,15 @@ import {
   type Timer,
 } from '@holdfast/core';
 import type { Log } from '@holdfast/log';
-import { mirrorOf, type Pace, paceByRate, paceByTurn, type Table } from '@holdfast/tables';
+import {
+  mirrorOf,
+  originalOf,
+  type Pace,
+  paceByRate,
+  paceByTurn,
+  parseManifestFileName,
+  type Table,
+} from '@holdfast/tables';
 import { type Damage, damageOf, type DamageList, type IntegrityStats } from './damage-list.ts';
 import type { DatabaseShard } from './database-shard.ts';
 import type { EngineRegistry } from './engine-registry.ts';
@@ -204,6 +212,7 @@ export class Scrubber {
       files++;
     }
     signal.throwIfAborted();
+    this.#forgetReplaced();
     const integrity = damages.stats();
     logger.info('database.scrubbed', { files, bytes, ...integrity });
     return { files, bytes, damages: damages.all(), integrity };
@@ -268,6 +277,21 @@ export class Scrubber {
         const state = left.has(problem.path) ? 'quarantined' : 'repaired';
         damages.report({ kind: 'damaged', state, ...problem });
       }
+    }
+  }
+
+  /** Segments and manifests go without a word: damage that could not be mended goes with them. */
+  #forgetReplaced(): void {
+    const { damages, dir, log, manifest } = this.#parts;
+    const held = new Set(log.segments().map(({ path }) => path));
+    for (const { path } of damages.all()) {
+      const name = originalOf(path.slice(dir.length + 1));
+      const generation = parseManifestFileName(name);
+      const isReplaced =
+        generation === undefined
+          ? name.startsWith('log/') && !held.has(path)
+          : generation < manifest.current.generation;
+      if (isReplaced) damages.gone(path);
     }
   }
 

@@ -427,4 +427,25 @@ describe('a damaged segment of the log', () => {
       await bench.expectAllThere();
     });
   }
+
+  it('goes from the list of damages with the checkpoint that comes later, as a manifest does that was replaced', async () => {
+    const bench = new Bench();
+    const database = await bench.open({ segmentTargetBytes: 32 * 1024, preallocateBytes: 8192 });
+    await bench.write('small', 'row');
+    for (let i = 0; i < 8; i++) await bench.write(`k${i}`, large(i));
+    bench.fs.disk.flipBit(bench.files('.seg')[0] as string, 4096 + 130, 1);
+    bench.fs.disk.flipBit(
+      bench.files('.mirror').find((path) => path.includes('/manifest-')) as string,
+      90,
+      1,
+    );
+    const path = (name: string): boolean => name.includes('/manifest-');
+    const fault = bench.fs.disk.faults.plan({ effect: 'ENOSPC', times: Infinity, path });
+    await bench.run(database.scrub());
+    fault.remove();
+    expect(database.stats().integrity).toEqual({ found: 2, repaired: 0, quarantined: 2 });
+    await bench.run(database.checkpoint());
+    await bench.run(database.scrub());
+    expect(database.stats().integrity).toEqual({ found: 2, repaired: 0, quarantined: 0 });
+  });
 });
