@@ -85,14 +85,14 @@ async function fill({ engine, database }: Opened): Promise<void> {
     if (i === 30) await database.checkpoint();
   }
   await engine.append({ path: 'large', close: false, messages: body('x'.repeat(150_000)) });
-  await engine
-    .create({
-      path: 'fork',
-      closed: false,
-      contentType: 'text/plain',
-      fork: { source: 'text', at: { messages: 40, bytes: 0 }, subOffset: 0 },
-    })
-    .catch(() => undefined);
+  const { tail } = engine.stat('text');
+  await engine.create({
+    path: 'fork',
+    closed: false,
+    fork: { source: 'text', at: { messages: 59, bytes: tail.bytes - 600 }, subOffset: 0 },
+    initial: body('of its own'),
+  });
+  await engine.append({ path: 'fork', close: false, messages: body('and more '.repeat(99)) });
   await database.checkpoint();
 }
 
