@@ -18,6 +18,7 @@ import {
   mirrorOf,
   problemsOfCopies,
   readEitherCopy,
+  readWholeFile,
   replaceWholeFile,
 } from '@holdfast/tables';
 import { HASH_POLICY } from './shard-placement.ts';
@@ -66,23 +67,41 @@ export async function announceLayout(
   await replaceWholeFile(fileSystem, dir, `${dir}/${NEXT_FILE}`, encodeLayout(layout));
 }
 
-/** What is wrong with either copy. Changes nothing. */
-export function checkLayout(
+/** What is wrong with either copy; a mirror that is only old is not. Changes nothing. */
+export async function checkLayout(
   fileSystem: FileSystem,
   dir: string,
   layout: Layout,
 ): Promise<HoldfastError[]> {
-  return problemsOfCopies(fileSystem, `${dir}/${FILE}`, encodeLayout(layout));
+  const path = `${dir}/${FILE}`;
+  const problems = await problemsOfCopies(fileSystem, path, encodeLayout(layout));
+  if (!(await isMirrorOld(fileSystem, path, layout))) return problems;
+  return problems.filter(({ details }) => details['path'] !== mirrorOf(path));
 }
 
 /** Writes each copy anew that does not hold `layout`; says what was wrong. */
-export function mendLayout(
+export async function mendLayout(
   fileSystem: FileSystem,
   dir: string,
   layout: Layout,
   options: MendOptions,
 ): Promise<MendedCopy[]> {
-  return mendCopies(fileSystem, dir, `${dir}/${FILE}`, encodeLayout(layout), options);
+  const path = `${dir}/${FILE}`;
+  const isOld = await isMirrorOld(fileSystem, path, layout);
+  const mended = await mendCopies(fileSystem, dir, path, encodeLayout(layout), options);
+  return mended.filter(({ error }) => !isOld || error.details['path'] !== mirrorOf(path));
+}
+
+/** I3: it is whole, and from before a rebalance. */
+async function isMirrorOld(fileSystem: FileSystem, path: string, layout: Layout): Promise<boolean> {
+  const mirror = mirrorOf(path);
+  try {
+    const found = decodeLayout(mirror, await readWholeFile(fileSystem, mirror, MAX_FILE_BYTES));
+    return found.databaseId.equals(layout.databaseId) && found.shardCount !== layout.shardCount;
+  } catch (error) {
+    if (isHoldfastError(error)) return false;
+    throw error;
+  }
 }
 
 /**

@@ -29,5 +29,6 @@ export {
   mendCopies,
   problemsOfCopies,
   readEitherCopy,
+  readWholeFile,
   replaceWholeFile,
 } from './whole-file.ts';
