@@ -41,12 +41,16 @@ export interface StoredLayout extends Layout {
   readonly damage: HoldfastError | undefined;
 }
 
+export function layoutPath(dir: string): string {
+  return `${dir}/${FILE}`;
+}
+
 /** `undefined` when there is neither a layout nor a mirror of one. */
 export async function readLayout(
   fileSystem: FileSystem,
   dir: string,
 ): Promise<StoredLayout | undefined> {
-  return readLayoutFile(fileSystem, `${dir}/${FILE}`);
+  return readLayoutFile(fileSystem, layoutPath(dir));
 }
 
 /** Of a new database. The mirror follows with `mendLayout`. */
@@ -55,7 +59,7 @@ export async function writeLayout(
   dir: string,
   layout: Layout,
 ): Promise<void> {
-  await replaceWholeFile(fileSystem, dir, `${dir}/${FILE}`, encodeLayout(layout));
+  await replaceWholeFile(fileSystem, dir, layoutPath(dir), encodeLayout(layout));
 }
 
 /** Announces the layout that becomes current with the next manifest. */
@@ -73,7 +77,7 @@ export async function checkLayout(
   dir: string,
   layout: Layout,
 ): Promise<HoldfastError[]> {
-  const path = `${dir}/${FILE}`;
+  const path = layoutPath(dir);
   const problems = await problemsOfCopies(fileSystem, path, encodeLayout(layout));
   if (!(await isMirrorOld(fileSystem, path, layout))) return problems;
   return problems.filter(({ details }) => details['path'] !== mirrorOf(path));
@@ -86,7 +90,7 @@ export async function mendLayout(
   layout: Layout,
   options: MendOptions,
 ): Promise<MendedCopy[]> {
-  const path = `${dir}/${FILE}`;
+  const path = layoutPath(dir);
   const isOld = await isMirrorOld(fileSystem, path, layout);
   const mended = await mendCopies(fileSystem, dir, path, encodeLayout(layout), options);
   return mended.filter(({ error }) => !isOld || error.details['path'] !== mirrorOf(path));
@@ -124,7 +128,7 @@ export async function settleLayout(
   if (announced === 'damaged') {
     if (layout.shardCount !== manifestShardCount) await writeLayout(fileSystem, dir, asManifest);
   } else if (announced.shardCount === manifestShardCount) {
-    const path = `${dir}/${FILE}`;
+    const path = layoutPath(dir);
     await fileSystem.rename(next, path);
     await fileSystem.syncDirectory(dir);
     await replaceWholeFile(fileSystem, dir, mirrorOf(path), encodeLayout(announced));

@@ -22,6 +22,8 @@ import {
 } from '@holdfast/core';
 import type { Log } from '@holdfast/log';
 import {
+  manifestFileName,
+  type MendedCopy,
   mirrorOf,
   originalOf,
   type Pace,
@@ -30,13 +32,19 @@ import {
   parseManifestFileName,
   type Table,
 } from '@holdfast/tables';
-import { type Damage, damageOf, type DamageList, type IntegrityStats } from './damage-list.ts';
+import {
+  type Damage,
+  damageOf,
+  type DamageList,
+  type IntegrityStats,
+  pathIn,
+} from './damage-list.ts';
 import type { DatabaseShard } from './database-shard.ts';
 import type { EngineRegistry } from './engine-registry.ts';
 import { ExtentCare } from './extent-care.ts';
 import type { Rewrite } from './extent-rewrite.ts';
 import type { ExtentStore } from './extent-store.ts';
-import { type Layout, mendLayout } from './layout.ts';
+import { type Layout, layoutPath, mendLayout } from './layout.ts';
 import type { ManifestKeeper } from './manifest-keeper.ts';
 import type { Quarantine } from './quarantine.ts';
 import type { Suspects } from './suspects.ts';
@@ -246,14 +254,23 @@ export class Scrubber {
   }
 
   async #scrubMetadata(): Promise<void> {
-    const { fileSystem, dir, layout, manifest, quarantine, damages } = this.#parts;
+    const { fileSystem, dir, layout, manifest, quarantine } = this.#parts;
     const beforeReplace = (path: string): Promise<void> => quarantine.keep(path);
     const mirrorExpected = this.#layoutMirrored;
     const mended = await mendLayout(fileSystem, dir, layout, { mirrorExpected, beforeReplace });
     this.#layoutMirrored = mended.every(({ repaired }) => repaired);
-    for (const { error, repaired } of [...mended, ...(await manifest.mend(beforeReplace))]) {
-      damages.report(damageOf(error, repaired));
+    this.#reportCopies(layoutPath(dir), mended);
+    const copies = await manifest.mend(beforeReplace);
+    this.#reportCopies(`${dir}/${manifestFileName(manifest.current.generation)}`, copies);
+  }
+
+  /** What is not among `mended` is whole now, whatever was wrong with it before. */
+  #reportCopies(path: string, mended: readonly MendedCopy[]): void {
+    const { damages } = this.#parts;
+    for (const copy of [path, mirrorOf(path)]) {
+      if (!mended.some(({ error }) => pathIn(error) === copy)) damages.repaired(copy);
     }
+    for (const { error, repaired } of mended) damages.report(damageOf(error, repaired));
   }
 
   /**

@@ -252,6 +252,37 @@ describe('a file that is not needed any more when a scrub comes to it', () => {
   });
 });
 
+describe('metadata', () => {
+  it('that cannot be looked at for want of file handles is not damaged', async () => {
+    const bench = new Bench();
+    const database = await bench.filled();
+    for (const kind of ['/layout', '/manifest']) {
+      const path = (name: string): boolean => name.includes(kind);
+      const fault = bench.fs.disk.faults.plan({ effect: 'EMFILE', times: Infinity, path });
+      await bench.run(database.scrub());
+      expect(fault.fired).toBeGreaterThan(0);
+      fault.remove();
+    }
+    expect(database.stats().integrity.found).toBe(0);
+    expect(database.state).toBe('open');
+  });
+
+  it('that could not be mended and is whole again is no damage any more', async () => {
+    const bench = new Bench();
+    const database = await bench.filled();
+    const layout = bench.fs.disk.content('/data/layout.json');
+    bench.fs.disk.truncateFile('/data/layout.json', 20);
+    const path = (name: string): boolean => name.includes('/layout');
+    const fault = bench.fs.disk.faults.plan({ effect: 'ENOSPC', times: Infinity, path });
+    await bench.run(database.scrub());
+    fault.remove();
+    expect(database.stats().integrity).toEqual({ found: 1, repaired: 0, quarantined: 1 });
+    bench.fs.disk.replaceContent('/data/layout.json', layout); // by a person
+    await bench.run(database.scrub());
+    expect(database.stats().integrity).toEqual({ found: 1, repaired: 1, quarantined: 0 });
+  });
+});
+
 describe('damaged extents', () => {
   it('are made anew from the log, without being asked, and the file goes', async () => {
     const bench = new Bench();

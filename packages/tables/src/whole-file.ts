@@ -131,7 +131,10 @@ export async function problemsOfCopies(
   return problems;
 }
 
-/** Writes `bytes` into each copy that holds something else; says what was wrong. */
+/**
+ * Writes `bytes` into each copy that holds something else; says what was wrong. Rejects when
+ * one cannot be looked at for want of file handles.
+ */
 export async function mendCopies(
   fileSystem: FileSystem,
   directory: string,
@@ -143,6 +146,7 @@ export async function mendCopies(
   for (const copy of [path, mirrorOf(path)]) {
     const error = await problemOf(fileSystem, copy, bytes);
     if (error === undefined) continue;
+    if (isOutOfHandles(error)) throw error;
     const made = copy !== path && error.code === 'FILE_MISSING' && !options.mirrorExpected;
     try {
       if (error.code !== 'FILE_MISSING') await options.beforeReplace?.(copy);
@@ -174,6 +178,12 @@ async function problemOf(
 /** The file is not as it was written, is gone, or its disk does not give it out. */
 function isUnreadableFile(error: unknown): error is HoldfastError {
   return isHoldfastError(error) && (error.kind === 'corrupt' || error.kind === 'unavailable');
+}
+
+/** Says nothing about the file. */
+function isOutOfHandles(error: HoldfastError): boolean {
+  const { systemCode } = error.details;
+  return systemCode === 'EMFILE' || systemCode === 'ENFILE';
 }
 
 /** What a decoder finds wrong does not always say where. */
