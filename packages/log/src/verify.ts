@@ -9,10 +9,12 @@
 import {
   type BlockCodec,
   type FileSystem,
+  HoldfastError,
   LIMITS,
   type Lsn,
   isHoldfastError,
   isZero,
+  systemErrorCode,
 } from '@holdfast/core';
 import { type FrameHome, decodeRecords, readFrameHead } from './batch-frame.ts';
 import type { LiveSegment } from './live-segments.ts';
@@ -93,6 +95,7 @@ export class Verification {
     } catch (error) {
       if (isHoldfastError(error) && error.kind === 'closed') throw error;
       if (!this.#isNeeded(segment)) return;
+      assertHandles(error, segment.path);
       const message = isHoldfastError(error) ? error.message : `cannot be read: ${String(error)}`;
       this.#lost(segment, 0, message, segment.firstLsn, lastLsn);
     } finally {
@@ -181,4 +184,14 @@ export class Verification {
     const range = firstLsn > lastLsn ? {} : { firstLsn: firstLsn as Lsn, lastLsn: lastLsn as Lsn };
     this.#problems.push({ ...problem, ...range });
   }
+}
+
+/** Without a file handle nothing is known of the segment. */
+function assertHandles(cause: unknown, path: string): void {
+  const systemCode = systemErrorCode(cause);
+  if (systemCode !== 'EMFILE' && systemCode !== 'ENFILE') return;
+  throw new HoldfastError('STORAGE_UNAVAILABLE', `no file handle is left to read path=${path}`, {
+    cause,
+    details: { path, systemCode },
+  });
 }

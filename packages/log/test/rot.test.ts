@@ -246,6 +246,15 @@ describe('files', () => {
     expect(report.records).toBeGreaterThanOrEqual(8);
   });
 
+  test('verify calls nothing damaged for want of a file handle', async () => {
+    const log = await sim.open();
+    sim.fs.disk.faults.plan({ effect: 'EMFILE', operations: ['open'] });
+    await expect(sim.run(log.verify())).rejects.toMatchObject({
+      code: 'STORAGE_UNAVAILABLE',
+    });
+    expect((await sim.run(log.verify())).problems).toEqual([]);
+  });
+
   test('damage that comes later stops replay before it, never silently', async () => {
     const log = await sim.open();
     sim.fs.disk.flipBit(sim.path(2), BLOCK + 300, 1);
