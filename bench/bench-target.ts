@@ -29,6 +29,8 @@ export interface TargetOptions {
   readonly directory: string;
   /** Ours from source instead of from the build: for the smoke test. */
   readonly source: boolean;
+  /** Another built checkout of ours; absent: this one. */
+  readonly checkout?: string;
   /** More arguments of Node, e.g. a profiler. */
   readonly nodeArgs?: readonly string[];
 }
@@ -130,16 +132,17 @@ export class BenchTarget {
   }
 
   #arguments(): string[] {
-    const { name, directory, source, nodeArgs = [] } = this.#options;
+    const { name, directory, source, checkout, nodeArgs = [] } = this.#options;
+    const main = checkout === undefined ? MAIN : path.join(checkout, 'packages/cli');
     const serve = ['--port', '0', '--json'];
     if (name !== 'holdfast') {
       const where = name === 'npm-file' ? directory : '--memory';
       return [...nodeArgs, path.join(HERE, 'npm-server.mjs'), where];
     }
     if (!source)
-      return [...nodeArgs, path.join(MAIN, 'dist/main.js'), 'serve', directory, ...serve];
+      return [...nodeArgs, path.join(main, 'dist/main.js'), 'serve', directory, ...serve];
     const loader = ['--conditions', 'x-source', '--import', 'tsx'];
-    return [...nodeArgs, ...loader, path.join(MAIN, 'src/main.ts'), 'serve', directory, ...serve];
+    return [...nodeArgs, ...loader, path.join(main, 'src/main.ts'), 'serve', directory, ...serve];
   }
 }
 
