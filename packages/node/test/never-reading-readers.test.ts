@@ -227,8 +227,12 @@ function eventsOf(text: string): { data: string; offset: string } {
 function expectMessages(body: string, first: number): void {
   for (let n = 0; n * MESSAGE_BYTES < body.length; n++) {
     const part = body.slice(n * MESSAGE_BYTES, (n + 1) * MESSAGE_BYTES);
-    if (!message(first + n).startsWith(part))
-      throw new Error(`message ${first + n} is another one`);
+    const expected = message(first + n);
+    if (expected.startsWith(part)) continue;
+    let at = 0;
+    while (part[at] === expected[at]) at++;
+    const found = JSON.stringify(part.slice(at, at + 64));
+    throw new Error(`message ${first + n} of ${first} on is another one from byte ${at}: ${found}`);
   }
 }
 

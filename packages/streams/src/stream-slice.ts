@@ -77,7 +77,9 @@ export class StoredSlice implements StreamSlice {
   }
 
   async *pieces(): AsyncIterable<readonly Buffer[]> {
-    const reads = this.#reads();
+    // Given back only when the last piece was sent: by then the reads have long ended.
+    const taken: PieceBuffer[] = [];
+    const reads = this.#reads(taken);
     let ahead = reads.next();
     try {
       for (;;) {
@@ -90,26 +92,22 @@ export class StoredSlice implements StreamSlice {
       }
     } finally {
       await reads.return(undefined).catch(() => {});
+      for (const buffer of taken) this.#buffers.give(buffer);
     }
   }
 
   /** Two buffers in turn: one is sent while the other is read into. A single piece takes one. */
-  async *#reads(): AsyncGenerator<readonly Buffer[], void, undefined> {
-    const taken: PieceBuffer[] = [];
+  async *#reads(taken: PieceBuffer[]): AsyncGenerator<readonly Buffer[], void, undefined> {
     let turn = 0;
-    try {
-      for (const range of this.#ranges) {
-        let at = range.from;
-        while (at < range.to) {
-          const into = (taken[turn] ??= this.#buffers.take());
-          turn = 1 - turn;
-          const views = await this.#stored.read(range.stream, at, range.to, into);
-          for (const view of views) at += view.length;
-          yield views;
-        }
+    for (const range of this.#ranges) {
+      let at = range.from;
+      while (at < range.to) {
+        const into = (taken[turn] ??= this.#buffers.take());
+        turn = 1 - turn;
+        const views = await this.#stored.read(range.stream, at, range.to, into);
+        for (const view of views) at += view.length;
+        yield views;
       }
-    } finally {
-      for (const buffer of taken) this.#buffers.give(buffer);
     }
   }
 }
