@@ -23,12 +23,10 @@ describe('track record', () => {
 
   it.each(record)('$id can be replayed', ({ fixedIn, replay }) => {
     expect(fixedIn).toMatch(/^[0-9a-f]{7}$/);
-    if (replay.kind === 'simulation') {
-      expect(simulations).toContain(`\n  ${replay.name}: {`);
-      return;
-    }
-    if (replay.kind === 'fuzz') {
-      expect(parsers).toContain(`name: '${replay.name}'`);
+    if ('seed' in replay) {
+      const { kind, name } = replay;
+      if (kind === 'fuzz') expect(parsers).toContain(`name: '${name}'`);
+      else expect(simulations).toContain(`\n  ${name}: {`);
       return;
     }
     expect(existsSync(join(ROOT, replay.file)), replay.file).toBe(true);

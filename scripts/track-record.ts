@@ -42,20 +42,10 @@ function parse(cell: string): Replay {
 }
 
 export function commandOf(replay: Replay): string[] {
-  if (replay.kind === 'simulation') {
-    const { name, seed } = replay;
-    return [
-      'npm',
-      'run',
-      'simulate',
-      '--',
-      '--only',
-      name,
-      '--histories',
-      '1',
-      '--seed',
-      `${seed}`,
-    ];
+  if ('seed' in replay) {
+    const { kind, name, seed } = replay;
+    const [script, one] = kind === 'fuzz' ? ['fuzz', '--cases'] : ['simulate', '--histories'];
+    return ['npm', 'run', script, '--', '--only', name, one, '1', '--seed', `${seed}`];
   }
   const title = replay.title === undefined ? [] : ['-t', escaped(replay.title)];
   return ['npx', 'vitest', 'run', replay.file, ...title];
