@@ -59,8 +59,9 @@ export class SubscriptionWitness {
     this.#streams = streams;
     for (const [id, known] of this.#known) {
       if (!known.deleting) continue;
-      this.deleted(id);
-      this.put(id, false); // it may still be there
+      // Not deleted after all: it is the one it was, and the wake it gave still counts.
+      if (allOf(engine).some((info) => info.id === id)) known.deleting = false;
+      else this.deleted(id);
     }
     if (this.#putting !== undefined) this.put(this.#putting.id, false);
     this.look(engine, streams, nowMs);
