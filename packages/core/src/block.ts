@@ -47,6 +47,11 @@ export const BLOCK_TYPES = {
   extentDirectory: 8,
   extentFooter: 9,
   manifest: 10,
+  writerClaim: 11,
+  archivePiece: 12,
+  snapshotManifest: 13,
+  restorePoint: 14,
+  archiveState: 15,
 } as const;
 export type BlockType = (typeof BLOCK_TYPES)[keyof typeof BLOCK_TYPES];
 
