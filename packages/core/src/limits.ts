@@ -298,6 +298,16 @@ export const LIMITS = {
   /** Credentials that end sooner than this are fetched anew. */
   credentialsRefreshMs: 300_000,
 
+  // -- backup ------------------------------------------------------------------------------
+  /** A writer claim, a lease or a restore point in a repository; a larger one is damage. */
+  maxSmallObjectBytes: (64 * 1024) as number,
+  /** The manifest of a snapshot; about 300 bytes a file. A larger one is damage. */
+  maxSnapshotManifestBytes: (64 * MIB) as number,
+  /** Bytes of a snapshot's file in one object. Smaller: more objects, cheaper retries. */
+  snapshotPartBytes: (32 * MIB) as number,
+  /** Records in one archive piece, bytes; one larger record stands alone. Bounds memory. */
+  archivePieceBytes: (8 * MIB) as number,
+
   // -- command line ------------------------------------------------------------------------
   /** Lines that `stream append --lines` sends in one request. */
   appendLines: 1_000,

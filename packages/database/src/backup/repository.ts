@@ -1,0 +1,172 @@
+/**
+ * The repository of one database in an object store: what is there, by its meaning. It knows names
+ * and formats; what may be written when is the business of those who write.
+ *
+ * Invariants
+ * 1. What it gives out was checked: by the block around it and by its own name.
+ * 2. Absent is not unavailable: `undefined` only when the store said so.
+ *
+ * Owner: whoever opened it; the store inside is closed by its own owner.
+ */
+import { type BlockCodec, hasCode, HoldfastError, LIMITS, type Lsn } from '@holdfast/core';
+import type { CallOptions, ObjectStore } from '@holdfast/objects';
+import { type ArchivePieceName, RepositoryNames } from './repository-names.ts';
+import { decodeRestorePoint, encodeRestorePoint, type RestorePoint } from './restore-point.ts';
+import { damagedObject } from './sealed-object.ts';
+import {
+  decodeSnapshotManifest,
+  encodeSnapshotManifest,
+  type SnapshotManifest,
+} from './snapshot-manifest.ts';
+import { decodeWriterClaim, encodeWriterClaim, type WriterClaim } from './writer-claim.ts';
+
+export interface ListedSnapshot {
+  readonly id: string;
+  readonly lsn: Lsn;
+}
+
+export interface ListedPiece extends ArchivePieceName {
+  readonly key: string;
+  readonly bytes: number;
+}
+
+export interface ListedPart {
+  /** SHA-256, hexadecimal. */
+  readonly hash: string;
+  readonly key: string;
+  readonly bytes: number;
+}
+
+export class Repository {
+  readonly store: ObjectStore;
+  readonly codec: BlockCodec;
+  readonly names: RepositoryNames;
+
+  constructor(store: ObjectStore, codec: BlockCodec, repositoryId: string) {
+    this.store = store;
+    this.codec = codec;
+    this.names = new RepositoryNames(repositoryId);
+  }
+
+  /** Rising. */
+  async epochs(options: CallOptions = {}): Promise<number[]> {
+    const epochs: number[] = [];
+    for await (const { key } of this.#list(this.names.claims, options)) {
+      const epoch = this.names.epochOfClaim(key);
+      if (epoch !== undefined) epochs.push(epoch);
+    }
+    return epochs;
+  }
+
+  async claim(epoch: number, options: CallOptions = {}): Promise<WriterClaim | undefined> {
+    const key = this.names.claim(epoch);
+    const bytes = await this.read(key, LIMITS.maxSmallObjectBytes, options);
+    return bytes === undefined ? undefined : decodeWriterClaim(this.codec, key, epoch, bytes);
+  }
+
+  /** `PRECONDITION_FAILED` when somebody has that epoch. */
+  async putClaim(claim: WriterClaim, options: CallOptions = {}): Promise<void> {
+    const key = this.names.claim(claim.epoch);
+    const bytes = encodeWriterClaim(this.codec, key, claim);
+    await this.store.put(key, bytes, { ...options, ifAbsent: true });
+  }
+
+  /** In the order of their LSNs. */
+  async snapshots(options: CallOptions = {}): Promise<ListedSnapshot[]> {
+    const snapshots: ListedSnapshot[] = [];
+    for await (const { key } of this.#list(this.names.snapshots, options)) {
+      const found = this.names.snapshotOf(key);
+      if (found !== undefined) snapshots.push(found);
+    }
+    return snapshots;
+  }
+
+  async snapshot(id: string, options: CallOptions = {}): Promise<SnapshotManifest | undefined> {
+    const key = this.names.snapshot(id);
+    const named = this.names.snapshotOf(key);
+    if (named === undefined) return undefined;
+    const bytes = await this.read(key, LIMITS.maxSnapshotManifestBytes, options);
+    return bytes === undefined ? undefined : decodeSnapshotManifest(this.codec, key, named, bytes);
+  }
+
+  /** `PRECONDITION_FAILED` when there is one of this id. */
+  async putSnapshot(manifest: SnapshotManifest, options: CallOptions = {}): Promise<void> {
+    const key = this.names.snapshot(manifest.snapshotId);
+    const bytes = encodeSnapshotManifest(this.codec, key, manifest);
+    await this.store.put(key, bytes, { ...options, ifAbsent: true });
+  }
+
+  /** Those of one epoch, or of all; each epoch in the order of LSNs. */
+  async *pieces(
+    options: CallOptions & { readonly epoch?: number; readonly after?: string } = {},
+  ): AsyncGenerator<ListedPiece, void, void> {
+    const { epoch, ...call } = options;
+    for await (const { key, size } of this.#list(this.names.pieces(epoch), call)) {
+      const name = this.names.pieceOf(key);
+      if (name !== undefined) yield { ...name, key, bytes: size };
+    }
+  }
+
+  async *parts(options: CallOptions = {}): AsyncGenerator<ListedPart, void, void> {
+    for await (const { key, size } of this.#list(this.names.parts, options)) {
+      const hash = this.names.hashOfPart(key);
+      if (hash !== undefined) yield { hash, key, bytes: size };
+    }
+  }
+
+  /** In the order of their LSNs. */
+  async restorePoints(options: CallOptions = {}): Promise<RestorePoint[]> {
+    const points: RestorePoint[] = [];
+    for await (const { key } of this.#list(this.names.marks, options)) {
+      const lsn = this.names.lsnOfMark(key);
+      if (lsn === undefined) continue;
+      const bytes = await this.read(key, LIMITS.maxSmallObjectBytes, options);
+      if (bytes !== undefined) points.push(decodeRestorePoint(this.codec, key, lsn, bytes));
+    }
+    return points;
+  }
+
+  async putRestorePoint(point: RestorePoint, options: CallOptions = {}): Promise<void> {
+    const key = this.names.mark(point.lsn);
+    await this.store.put(key, encodeRestorePoint(this.codec, key, point), options);
+  }
+
+  /** A whole object; `undefined` when there is none, damage when it is larger than it may be. */
+  async read(
+    key: string,
+    maxBytes: number,
+    options: CallOptions = {},
+  ): Promise<Buffer | undefined> {
+    try {
+      const content = await this.store.get(key, options);
+      if (content.size > maxBytes) {
+        await content.close();
+        throw damagedObject(key, 'it is too large');
+      }
+      const pieces: Buffer[] = [];
+      for await (const piece of content.body) pieces.push(piece);
+      return Buffer.concat(pieces);
+    } catch (error) {
+      if (hasCode(error, 'OBJECT_NOT_FOUND')) return undefined;
+      throw error;
+    }
+  }
+
+  async *#list(
+    prefix: string,
+    options: CallOptions & { readonly after?: string },
+  ): AsyncGenerator<{ readonly key: string; readonly size: number }, void, void> {
+    let after = options.after;
+    do {
+      const { signal } = options;
+      const page = await this.store.list({ prefix, after, signal });
+      yield* page.objects;
+      if (page.after !== undefined && page.after === after) throw stuck(prefix);
+      after = page.after;
+    } while (after !== undefined);
+  }
+}
+
+function stuck(prefix: string): HoldfastError {
+  return new HoldfastError('STORAGE_UNAVAILABLE', `a listing does not go on prefix=${prefix}`);
+}
