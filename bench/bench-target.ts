@@ -33,6 +33,8 @@ export interface TargetOptions {
   readonly checkout?: string;
   /** More arguments of Node, e.g. a profiler. */
   readonly nodeArgs?: readonly string[];
+  /** More arguments of `holdfast serve`. */
+  readonly serveArgs?: readonly string[];
 }
 
 export class BenchTarget {
@@ -132,9 +134,9 @@ export class BenchTarget {
   }
 
   #arguments(): string[] {
-    const { name, directory, source, checkout, nodeArgs = [] } = this.#options;
+    const { name, directory, source, checkout, nodeArgs = [], serveArgs = [] } = this.#options;
     const main = checkout === undefined ? MAIN : path.join(checkout, 'packages/cli');
-    const serve = ['--port', '0', '--json'];
+    const serve = ['--port', '0', '--json', ...serveArgs];
     if (name !== 'holdfast') {
       const where = name === 'npm-file' ? directory : '--memory';
       return [...nodeArgs, path.join(HERE, 'npm-server.mjs'), where];
