@@ -139,6 +139,24 @@ export const ERROR_CODES = {
    * their rights, or the clock of this machine.
    */
   ACCESS_DENIED: 'denied',
+  /**
+   * What was given as an encryption key is not one: not 32 bytes, not written as `hfk1:` and
+   * base64url, the same one twice, or a key file that others may read. Do: correct the key that the
+   * message names.
+   */
+  INVALID_KEY: 'invalid',
+  /**
+   * A key was given, and the data directory is not encrypted; nothing was touched. Do: open it
+   * without a key, or restore its backup into a new directory with one.
+   */
+  KEY_NOT_EXPECTED: 'invalid',
+  /** The data directory is encrypted, and no key was given; nothing was touched. Do: give its key. */
+  KEY_REQUIRED: 'denied',
+  /**
+   * None of the keys given is one of the data directory; nothing was touched. Do: give the key that
+   * it was made with or rotated to.
+   */
+  KEY_WRONG: 'denied',
 
   // missing
   /** There is no stream at this path, or it has expired. Do: create it, or stop. */
@@ -215,6 +233,11 @@ export const ERROR_CODES = {
    * again and decide.
    */
   PRECONDITION_FAILED: 'conflict',
+  /**
+   * A key cannot be retired: it is the active one, or bytes are left that nothing else decrypts. Do:
+   * rotate first, and wait until `holdfast key status` shows nothing under it.
+   */
+  KEY_IN_USE: 'conflict',
 
   // fenced
   /**
@@ -309,6 +332,11 @@ export const ERROR_CODES = {
   WEBHOOK_FAILED: 'unavailable',
   /** The node is stopping. Do: connect again, here later or elsewhere now. */
   DRAINING: 'unavailable',
+  /**
+   * Stored bytes are encrypted with a key that was not given beside the others; they are whole. Do:
+   * give that key too, as long as `holdfast key status` shows bytes under it.
+   */
+  KEY_MISSING: 'unavailable',
 
   // corrupt
   /**

@@ -7,6 +7,8 @@ export * from './cut-point.ts';
 export * from './error-codes.ts';
 export * from './errors.ts';
 export * from './file-system.ts';
+export * from './key-ring.ts';
+export * from './key-text.ts';
 export * from './limits.ts';
 export * from './logger.ts';
 export * from './memory-file-system.ts';

@@ -298,6 +298,12 @@ export const LIMITS = {
   /** Credentials that end sooner than this are fetched anew. */
   credentialsRefreshMs: 300_000,
 
+  // -- encryption --------------------------------------------------------------------------
+  /** Keys of files kept after they were derived, least recently used first out. */
+  derivedKeys: 1_024,
+  /** A key file, variable or the output of a key command. Longer: `INVALID_KEY`. */
+  maxKeyTextBytes: (64 * KIB) as number,
+
   // -- backup ------------------------------------------------------------------------------
   /** A writer claim, a lease or a restore point in a repository; a larger one is damage. */
   maxSmallObjectBytes: (64 * 1024) as number,
