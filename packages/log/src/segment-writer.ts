@@ -3,7 +3,8 @@
  *
  * Invariants
  * 1. A frame is written only below `zeroedTo`: over zeros that were synced, after a header
- *    that was synced.
+ *    that was synced. (With `reserve` the zeros need no sync: such a file counts only once all of
+ *    it is synced.)
  * 2. No byte below `tail` is written again.
  * 3. One sync of the file is under way at a time: some systems report a failed sync to one
  *    caller only. So zeros are written beside the batches, but it is the sync of the next
@@ -143,6 +144,16 @@ export class SegmentWriter implements FrameHome {
     }
     this.#writtenTo = Math.max(this.#writtenTo, end);
     await cut('log.extended');
+  }
+
+  /**
+   * `writeZeros` and `datasync` for a log that nobody reads before its last byte is synced: what
+   * is not written reads as zeros already.
+   */
+  async reserve(end: number): Promise<void> {
+    await this.#file.truncate(end);
+    this.#writtenTo = end;
+    this.#zeroedTo = end;
   }
 
   async close(): Promise<void> {
