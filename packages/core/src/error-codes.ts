@@ -170,6 +170,21 @@ export const ERROR_CODES = {
   ROUTE_NOT_FOUND: 'missing',
   /** There is no subscription of this name. Do: create it, or stop. */
   SUBSCRIPTION_NOT_FOUND: 'missing',
+  /**
+   * There is no repository of a database at this place, or none of the id that was named. Do: check
+   * the place of the backup; the message names what is there.
+   */
+  REPOSITORY_NOT_FOUND: 'missing',
+  /**
+   * The repository does not reach the point that was asked for: it lies before the first snapshot,
+   * or behind what is archived. Do: choose a point within the range that the message names.
+   */
+  RESTORE_TARGET_UNREACHABLE: 'missing',
+  /**
+   * No restore point has this name in the history that is restored. Do: correct the name; the
+   * message names near ones.
+   */
+  RESTORE_POINT_NOT_FOUND: 'missing',
   /** The object store said that there is no object of this key. Do: stop, or put it. */
   OBJECT_NOT_FOUND: 'missing',
   /**
@@ -238,6 +253,11 @@ export const ERROR_CODES = {
    * rotate first, and wait until `holdfast key status` shows nothing under it.
    */
   KEY_IN_USE: 'conflict',
+  /**
+   * A database is restored only to where nothing is: the directory holds something. Do: name another
+   * directory; nothing was changed.
+   */
+  RESTORE_TARGET_NOT_EMPTY: 'conflict',
 
   // fenced
   /**
@@ -364,6 +384,11 @@ export const ERROR_CODES = {
    * names.
    */
   FILE_MISSING: 'corrupt',
+  /**
+   * The archive lacks records between the snapshot and the point that was asked for. Do: restore to
+   * the LSN before the first missing one, which the message names, or from a later snapshot.
+   */
+  RESTORE_GAP: 'corrupt',
   /**
    * The log holds a record that no engine of this release knows. Do: use the release that wrote
    * it, or a newer one.
