@@ -21,13 +21,12 @@ import {
   type Timer,
 } from '@holdfast/core';
 import type { Log, LogStats, RecoveryReport } from '@holdfast/log';
-import type { Checkpointer } from './checkpointer.ts';
+import type { CheckpointOptions, Checkpointer } from './checkpointer.ts';
 import { CommitPath, nodeFailed } from './commit-path.ts';
 import type { Damage, DamageList, IntegrityStats } from './damage-list.ts';
 import type { DatabaseShard } from './database-shard.ts';
 import type { CommitOptions, EngineHost, Operation, OperationSink, Shard } from './engine.ts';
 import type { EngineRegistry } from './engine-registry.ts';
-import type { Rewrite } from './extent-rewrite.ts';
 import type { ManifestKeeper } from './manifest-keeper.ts';
 import type { Scrubber, ScrubReport } from './scrubber.ts';
 import { placeInShard } from './shard-placement.ts';
@@ -203,11 +202,14 @@ export class Database implements EngineHost, AsyncDisposable {
     return this.#parts.damages.all();
   }
 
-  /** A checkpoint that also moves the extents which `rewrite` copied. */
-  async checkpointWith(rewrite?: () => Promise<Rewrite | undefined>): Promise<void> {
+  /**
+   * A checkpoint of its own, after any under way: of every shard, or with the extents moved that
+   * `rewrite` copied.
+   */
+  async checkpointWith(options: Pick<CheckpointOptions, 'all' | 'rewrite'> = {}): Promise<void> {
     while (this.#round !== undefined) await this.#round.catch(() => undefined);
     this.#assertUsable();
-    await this.#maintain(rewrite);
+    await this.#maintain(options);
   }
 
   stats(): DatabaseStats {
@@ -303,20 +305,20 @@ export class Database implements EngineHost, AsyncDisposable {
     });
   }
 
-  #maintain(rewrite?: () => Promise<Rewrite | undefined>): Promise<void> {
-    this.#round ??= this.#runRound(rewrite).finally(() => {
+  #maintain(options: CheckpointOptions = {}): Promise<void> {
+    this.#round ??= this.#runRound(options).finally(() => {
       this.#round = undefined;
     });
     return this.#round;
   }
 
-  async #runRound(rewrite?: () => Promise<Rewrite | undefined>): Promise<void> {
+  async #runRound(options: CheckpointOptions): Promise<void> {
     const maintenance = this.#maintenance;
     assert(maintenance !== undefined, 'maintenance before the database was opened');
     try {
       await this.#nextTurn();
       const bytes = this.#parts.log.writtenBytes;
-      await maintenance.checkpointer.run(rewrite === undefined ? {} : { rewrite });
+      await maintenance.checkpointer.run(options);
       this.#bytesAtCut = bytes;
       this.#checkpoints++;
       await this.#parts.log.truncateBefore();

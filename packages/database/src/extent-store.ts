@@ -5,8 +5,9 @@
  * Invariants
  * 1. A ref given out by `write` can be read at once and for as long as its row lives.
  * 2. Live bytes of a file only fall; they change on disk with the manifest that drops the rows.
- * 3. A file leaves only after a manifest without it is durable. A read under way keeps its handle;
- *    one that comes later with an old ref gets `FILE_MISSING`, and has been told by `extentsMoved`.
+ * 3. A file leaves only after a manifest without it is durable and nobody pins it. A read under way
+ *    keeps its handle; one that comes later with an old ref gets `FILE_MISSING`, and has been told by
+ *    `extentsMoved`.
  * 4. A file that is missing or damaged costs the reads that need what is lost, by a typed
  *    error, and nothing else. `onDamage` hears of each.
  */
@@ -20,6 +21,7 @@ import {
   systemErrorCode,
 } from '@holdfast/core';
 import type { ByteHole } from './engine.ts';
+import type { FilePins } from './file-pins.ts';
 import { isUnreadable } from './storage-errors.ts';
 import {
   type BlockCache,
@@ -38,6 +40,8 @@ interface Components {
   readonly codec: BlockCodec;
   readonly cache: BlockCache;
   readonly onDamage: (error: HoldfastError) => void;
+  /** Default: nobody pins a file. */
+  readonly pins?: FilePins;
 }
 
 /** An extent as far as it can be read: consecutive parts, a hole where there is none. */
@@ -217,17 +221,22 @@ export class ExtentStore {
     if (file === undefined && !lost) return;
     this.#files.delete(fileId);
     void file?.retire(); // with its last reader; it does not reject
-    try {
-      await this.#components.fileSystem.unlink(this.#path(fileId));
-    } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT') throw error;
-    }
+    const remove = (): Promise<void> => this.#unlink(fileId);
+    await (this.#components.pins?.drop(fileId, remove) ?? remove());
   }
 
   async close(): Promise<void> {
     for (const file of this.#files.values()) await file.retire();
     this.#files.clear();
     this.#writers.clear();
+  }
+
+  async #unlink(fileId: number): Promise<void> {
+    try {
+      await this.#components.fileSystem.unlink(this.#path(fileId));
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
+    }
   }
 
   #notOpen(fileId: number): HoldfastError {

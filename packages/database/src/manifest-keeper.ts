@@ -43,6 +43,11 @@ export class ManifestKeeper {
     });
   }
 
+  /** What `look` makes of the manifest and the bytes of its file, within one turn, between edits. */
+  look<Result>(look: (current: Manifest, file: Buffer) => Result): Promise<Result> {
+    return this.#between(async () => look(this.#current, this.#store.file));
+  }
+
   /** What is wrong with the manifest on disk. Changes nothing. */
   check(): Promise<HoldfastError[]> {
     return this.#between(() => this.#store.check());

@@ -42,6 +42,7 @@ import { DatabaseShard } from './database-shard.ts';
 import type { Engine } from './engine.ts';
 import { EngineRegistry } from './engine-registry.ts';
 import { ExtentStore } from './extent-store.ts';
+import { FilePins } from './file-pins.ts';
 import {
   assertShardCount,
   type Layout,
@@ -142,7 +143,8 @@ class Opening {
     const cleanStart = keeper.current.cleanShutdown;
     await this.#raiseEpoch(keeper, damage);
     const onDamage = this.#suspects.hear;
-    const shared = { fileSystem, codec, cache: this.#cache, logger, onDamage };
+    const pins = new FilePins({ logger });
+    const shared = { fileSystem, codec, cache: this.#cache, logger, onDamage, pins };
     const extents = await this.#openFiles(shared, keeper);
     const log = await this.#openLog(layout, keeper.current);
     const { dir } = this.#settings;
@@ -206,7 +208,7 @@ class Opening {
         suspects: this.#suspects,
         damages: this.#damages,
         quarantine: this.#quarantine,
-        checkpoint: (rewrite) => database.checkpointWith(rewrite),
+        checkpoint: (rewrite) => database.checkpointWith(rewrite === undefined ? {} : { rewrite }),
       },
       {
         intervalMs: this.#settings.scrubIntervalMs ?? LIMITS.scrubIntervalMs,

@@ -4,7 +4,7 @@
  *
  * Invariants
  * 1. One merge at a time per database. Inputs stay readable until the manifest without them
- *    is durable.
+ *    is durable, and stay where they are for as long as somebody pins them.
  * 2. A merge that cannot get space, or whose output cannot be written, is dropped and planned
  *    anew later; nothing is lost by it. Only a manifest of unknown state is final.
  * 3. A table that cannot be read stays as it is and is merged no more: damage costs its own
@@ -36,6 +36,7 @@ import {
   type TableInfo,
 } from '@holdfast/tables';
 import type { DatabaseShard } from './database-shard.ts';
+import type { FilePins } from './file-pins.ts';
 import type { ManifestKeeper } from './manifest-keeper.ts';
 import { isSpaceError } from './storage-errors.ts';
 
@@ -46,6 +47,7 @@ export interface TableMergerComponents {
   readonly compactor: Compactor;
   readonly logger: Logger;
   readonly onDamage: DamageListener;
+  readonly pins: FilePins;
 }
 
 /** An error is damage that the next plan goes around. */
@@ -195,7 +197,8 @@ export class TableMerger {
     shard.setTables(replaceRun(shard.tables, gone, (old) => old.info.fileId, merged));
     for (const old of replaced) {
       try {
-        await old.discard();
+        await old.retire();
+        await this.#components.pins.drop(old.info.fileId, () => old.discard());
       } catch (error) {
         this.#leftover(old.info.fileId, error);
       }

@@ -133,6 +133,11 @@ export class ManifestStore {
     return this.#digest;
   }
 
+  /** The file of the newest manifest, byte for byte; empty before the first. Not to be changed. */
+  get file(): Buffer {
+    return this.#file;
+  }
+
   /**
    * Makes `next` the manifest. Its `previousDigest` is filled in here, whatever it holds; its
    * generation must be one above the current.
