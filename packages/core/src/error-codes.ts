@@ -140,6 +140,11 @@ export const ERROR_CODES = {
    */
   ACCESS_DENIED: 'denied',
   /**
+   * Routes of administration answer only to programs on the node's own machine, which say so with
+   * the header `holdfast-admin: 1`. Do: use the `holdfast` command there.
+   */
+  ADMIN_REFUSED: 'denied',
+  /**
    * What was given as an encryption key is not one: not 32 bytes, not written as `hfk1:` and
    * base64url, the same one twice, or a key file that others may read. Do: correct the key that the
    * message names.
@@ -166,6 +171,10 @@ export const ERROR_CODES = {
    * free again when the last fork is gone.
    */
   STREAM_GONE: 'missing',
+  /** This node has no backup. Do: start it with one: `holdfast serve DIR --backup PLACE`. */
+  BACKUP_NOT_CONFIGURED: 'missing',
+  /** The repository holds no snapshot of this id. Do: list them. */
+  SNAPSHOT_NOT_FOUND: 'missing',
   /** Nothing is served at this path. Do: correct the path. */
   ROUTE_NOT_FOUND: 'missing',
   /** There is no subscription of this name. Do: create it, or stop. */
@@ -350,6 +359,16 @@ export const ERROR_CODES = {
    * plan.
    */
   WEBHOOK_FAILED: 'unavailable',
+  /**
+   * The command that prints the keys of a node failed, or took too long. Do: run it by hand, as the
+   * user of the node, and see what it says.
+   */
+  KEY_COMMAND_FAILED: 'unavailable',
+  /**
+   * Somebody else creates, deletes or sweeps snapshots of this repository now. Do: try again when
+   * that is done; after a crash, when its lease has ended.
+   */
+  REPOSITORY_BUSY: 'unavailable',
   /** The node is stopping. Do: connect again, here later or elsewhere now. */
   DRAINING: 'unavailable',
   /**

@@ -303,6 +303,8 @@ export const LIMITS = {
   derivedKeys: 1_024,
   /** A key file, variable or the output of a key command. Longer: `INVALID_KEY`. */
   maxKeyTextBytes: (64 * KIB) as number,
+  /** A command that prints keys. Longer: `KEY_COMMAND_FAILED`. */
+  keyCommandTimeoutMs: 30_000,
 
   // -- backup ------------------------------------------------------------------------------
   /** A writer claim, a lease or a restore point in a repository; a larger one is damage. */
@@ -311,8 +313,28 @@ export const LIMITS = {
   maxSnapshotManifestBytes: (64 * MIB) as number,
   /** Bytes of a snapshot's file in one object. Smaller: more objects, cheaper retries. */
   snapshotPartBytes: (32 * MIB) as number,
+  /** Parts on their way at a time when a snapshot is made or verified. Larger: quicker, more memory. */
+  snapshotParallelism: 4,
+  /** Bytes of a file that a snapshot reads at a time, for each part on its way. */
+  snapshotReadBytes: (256 * KIB) as number,
+  /** Newest snapshots whose parts the next one looks for. More: less is uploaded after a restore. */
+  snapshotsReused: 3,
+  /** First pause after a snapshot of the schedule failed; it doubles up to the interval. */
+  snapshotRetryMs: 60_000,
+  /** Who creates, deletes or sweeps snapshots holds the repository this long at a time. */
+  repositoryLeaseMs: 60_000,
+  /** Others wait this much longer: clocks differ, and calls under way end. */
+  repositoryLeaseGraceMs: 30_000,
+  /** Pause between two looks at a repository that somebody else holds. */
+  repositoryLeaseLookMs: 1_000,
+  /** A sweep leaves alone what was put less than this ago. Smaller: less waste after failures. */
+  sweepGraceMs: 3_600_000,
   /** Records in one archive piece, bytes; one larger record stands alone. Bounds memory. */
   archivePieceBytes: (8 * MIB) as number,
+  /** What was committed is archived at least as often: what a lost disk may cost, at most. */
+  archiveIntervalMs: 1_000,
+  /** Between two snapshots of a node with a backup. Lower: quicker restores, more in the store. */
+  snapshotIntervalMs: 86_400_000,
 
   // -- command line ------------------------------------------------------------------------
   /** Lines that `stream append --lines` sends in one request. */
