@@ -122,6 +122,11 @@ export const ERROR_CODES = {
    * the key.
    */
   INVALID_OBJECT_KEY: 'invalid',
+  /**
+   * The name of a restore point is empty, too long, or holds control characters. Do: choose another
+   * name.
+   */
+  INVALID_RESTORE_POINT: 'invalid',
   /** The range begins at or behind the end of the object. Do: read within its size. */
   INVALID_RANGE: 'invalid',
   /**
@@ -279,7 +284,11 @@ export const ERROR_CODES = {
    * work.
    */
   FENCED: 'fenced',
-  /** Another process writes this directory. Do: stop; find out who. */
+  /**
+   * Another node writes this database now: it claimed the repository later, by a restore or with a
+   * copy of the directory. What is here and was not archived stays in the directory. Do: stop this
+   * node; find out who took over. To go on here, restore, or open with the option to take over.
+   */
   WRITER_FENCED: 'fenced',
   /** Another process has this directory open. Do: stop that process, or use another directory. */
   DIRECTORY_LOCKED: 'fenced',
@@ -408,6 +417,24 @@ export const ERROR_CODES = {
    * the LSN before the first missing one, which the message names, or from a later snapshot.
    */
   RESTORE_GAP: 'corrupt',
+  /**
+   * The archive holds records that this directory lacks: it is an older copy, or its disk lost what
+   * it had confirmed. Do: restore; or open with the option to take over, which gives those records
+   * up.
+   */
+  ARCHIVE_AHEAD: 'corrupt',
+  /**
+   * The archive holds other records than this directory under the same LSNs: two copies of one
+   * directory were written. Do: find out which one is right; restore, or open the right one with the
+   * option to take over.
+   */
+  ARCHIVE_DIVERGED: 'corrupt',
+  /**
+   * The repository is older than what this directory knows of it: it was rolled back, emptied, or
+   * is another one. Do: check the place of the backup; to go on with it as it is, open with the
+   * option to accept that, and make a snapshot.
+   */
+  REPOSITORY_ROLLED_BACK: 'corrupt',
   /**
    * The log holds a record that no engine of this release knows. Do: use the release that wrote
    * it, or a newer one.

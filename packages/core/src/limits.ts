@@ -309,6 +309,20 @@ export const LIMITS = {
   // -- backup ------------------------------------------------------------------------------
   /** A writer claim, a lease or a restore point in a repository; a larger one is damage. */
   maxSmallObjectBytes: (64 * 1024) as number,
+  /** An archive piece: one record of the largest size, or many small ones. A larger one is damage. */
+  maxArchivePieceBytes: (40 * MIB) as number,
+  /** Between two looks for a newer writer. Longer: two nodes both acknowledge for longer. */
+  fenceCheckIntervalMs: 5_000,
+  /** Pause before the archive is tried again; it doubles from there, and chance shortens each. */
+  archiveRetryMs: 500,
+  /** Longest such pause. */
+  maxArchiveRetryMs: 30_000,
+  /** How long an open waits for the object store; it goes on without an answer. */
+  archiveOpenTimeoutMs: 10_000,
+  /** How long a close tries to archive what is left; the next start archives the rest. */
+  archiveCloseTimeoutMs: 10_000,
+  /** Name of a restore point, UTF-8. Longer: `INVALID_RESTORE_POINT`. */
+  maxRestorePointNameBytes: 256,
   /** The manifest of a snapshot; about 300 bytes a file. A larger one is damage. */
   maxSnapshotManifestBytes: (64 * MIB) as number,
   /** Bytes of a snapshot's file in one object. Smaller: more objects, cheaper retries. */
@@ -332,7 +346,7 @@ export const LIMITS = {
   /** Records in one archive piece, bytes; one larger record stands alone. Bounds memory. */
   archivePieceBytes: (8 * MIB) as number,
   /** What was committed is archived at least as often: what a lost disk may cost, at most. */
-  archiveIntervalMs: 1_000,
+  archiveIntervalMs: 5_000,
   /** Between two snapshots of a node with a backup. Lower: quicker restores, more in the store. */
   snapshotIntervalMs: 86_400_000,
 

@@ -10,6 +10,7 @@
  */
 import { type BlockCodec, hasCode, HoldfastError, LIMITS, type Lsn } from '@holdfast/core';
 import type { CallOptions, ObjectStore } from '@holdfast/objects';
+import { type DecodedArchivePiece, decodeArchivePiece } from './archive-piece.ts';
 import { type ArchivePieceName, RepositoryNames } from './repository-names.ts';
 import { decodeRestorePoint, encodeRestorePoint, type RestorePoint } from './restore-point.ts';
 import { damagedObject } from './sealed-object.ts';
@@ -48,10 +49,12 @@ export class Repository {
     this.names = new RepositoryNames(repositoryId);
   }
 
-  /** Rising. */
-  async epochs(options: CallOptions = {}): Promise<number[]> {
+  /** Rising; those above `after`, if given. */
+  async epochs(options: CallOptions & { readonly after?: number } = {}): Promise<number[]> {
+    const { after, ...call } = options;
+    const from = after === undefined ? call : { ...call, after: this.names.claim(after) };
     const epochs: number[] = [];
-    for await (const { key } of this.#list(this.names.claims, options)) {
+    for await (const { key } of this.#list(this.names.claims, from)) {
       const epoch = this.names.epochOfClaim(key);
       if (epoch !== undefined) epochs.push(epoch);
     }
@@ -62,6 +65,17 @@ export class Repository {
     const key = this.names.claim(epoch);
     const bytes = await this.read(key, LIMITS.maxSmallObjectBytes, options);
     return bytes === undefined ? undefined : decodeWriterClaim(this.codec, key, epoch, bytes);
+  }
+
+  /** All of them, rising; what a lineage is resolved from. */
+  async claims(options: CallOptions = {}): Promise<WriterClaim[]> {
+    const claims: WriterClaim[] = [];
+    for (const epoch of await this.epochs(options)) {
+      const claim = await this.claim(epoch, options);
+      if (claim === undefined) throw vanished(this.names.claim(epoch));
+      claims.push(claim);
+    }
+    return claims;
   }
 
   /** `PRECONDITION_FAILED` when somebody has that epoch. */
@@ -105,6 +119,13 @@ export class Repository {
       const name = this.names.pieceOf(key);
       if (name !== undefined) yield { ...name, key, bytes: size };
     }
+  }
+
+  /** The records of one piece, checked. `FILE_MISSING` when it is gone. */
+  async readPiece(piece: ListedPiece, options: CallOptions = {}): Promise<DecodedArchivePiece> {
+    const bytes = await this.read(piece.key, LIMITS.maxArchivePieceBytes, options);
+    if (bytes === undefined) throw vanished(piece.key);
+    return decodeArchivePiece(this.codec, piece.key, piece, bytes);
   }
 
   async *parts(options: CallOptions = {}): AsyncGenerator<ListedPart, void, void> {
@@ -165,6 +186,13 @@ export class Repository {
       after = page.after;
     } while (after !== undefined);
   }
+}
+
+/** It was listed. */
+function vanished(key: string): HoldfastError {
+  return new HoldfastError('FILE_MISSING', `object of the repository is gone key=${key}`, {
+    details: { path: key },
+  });
 }
 
 function stuck(prefix: string): HoldfastError {

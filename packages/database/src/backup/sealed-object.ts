@@ -3,7 +3,13 @@
  * database is. It says its own name: an object that was put in the place of another is found out,
  * also where no key protects it.
  */
-import { type BlockCodec, type BlockType, HoldfastError, isHoldfastError } from '@holdfast/core';
+import {
+  BLOCK_HEADER_BYTES,
+  type BlockCodec,
+  type BlockType,
+  HoldfastError,
+  isHoldfastError,
+} from '@holdfast/core';
 
 /** What a block is bound to besides its database: two numbers of the object it is. */
 export interface ObjectPlace {
@@ -28,7 +34,9 @@ export function openObject(
   bytes: Buffer,
 ): Readonly<Record<string, unknown>> {
   const payload = codec.decode(bytes, 0, { ...place, path: place.key });
-  if (payload.length !== codec.peekHeader(bytes, 0)?.payloadLength) throw damagedObject(place.key);
+  if (bytes.length !== BLOCK_HEADER_BYTES + payload.length) {
+    throw damagedObject(place.key, 'its length is wrong');
+  }
   const value = parse(payload, place.key);
   if (value['key'] !== place.key) throw damagedObject(place.key, 'it is another object');
   return value;
