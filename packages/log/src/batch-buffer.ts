@@ -8,7 +8,7 @@
  *
  * Owned by the commit queue.
  */
-import { type BlockCodec, LIMITS } from '@holdfast/core';
+import { LIMITS } from '@holdfast/core';
 import {
   FRAME_HEAD_BYTES,
   type FrameHome,
@@ -100,16 +100,18 @@ export class BatchBuffer {
     return this.#lsns[sink] as number;
   }
 
-  /** The frame with its padding, and its tag: views, valid until `clear`. */
+  /**
+   * The frame with its padding, and its tag: views, valid until `clear`. Once only: in an encrypted
+   * log the records are no longer there afterwards.
+   */
   complete(
-    codec: BlockCodec,
     home: FrameHome,
     position: number,
     fields: { committedAtMs: number; zeroedTo: number; previousTag: Buffer },
   ): { frame: Buffer; tag: Buffer } {
     const end = this.frameBytes;
     this.#bytes.fill(0, this.#length, end);
-    const tag = encodeFrame(codec, this.#bytes, this.#words, this.#length, home, position, {
+    const tag = encodeFrame(this.#bytes, this.#words, this.#length, home, position, {
       firstLsn: this.firstLsn,
       recordCount: this.recordCount,
       ...fields,

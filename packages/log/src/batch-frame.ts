@@ -8,8 +8,11 @@
  *    the disk reads as zeros, because every frame is written over synced zeros.
  * 3. A head is valid at one position of one incarnation of one segment of one database:
  *    user data can never pose as one.
+ * 4. The head is readable in an encrypted log too, and authenticated with the records. There no
+ *    sector is zero but a missing one, so `zeroSectors` is 0.
  */
 import {
+  BATCH_CLEAR_BYTES,
   BLOCK_HEADER_BYTES,
   BLOCK_TYPES,
   type BlockCodec,
@@ -24,7 +27,7 @@ import {
 import type { StoredRecord } from './log.ts';
 import { TAG_BYTES } from './segment-header.ts';
 
-const BATCH_HEADER_BYTES = 64;
+const BATCH_HEADER_BYTES = BATCH_CLEAR_BYTES;
 const BATCH_CRC_AT = 60;
 /** Block header and batch header: where the records start. */
 export const FRAME_HEAD_BYTES: number = BLOCK_HEADER_BYTES + BATCH_HEADER_BYTES;
@@ -36,6 +39,8 @@ const SECTOR_WORDS = LIMITS.sectorBytes / 4;
 export interface FrameHome {
   readonly id: SegmentId;
   readonly incarnation: number;
+  /** With the key of this segment, if there are keys. */
+  readonly codec: BlockCodec;
 }
 
 export interface FrameFields {
@@ -88,7 +93,6 @@ export function countZeroSectors(words: Int32Array, length: number): number {
  * Returns the tag as a view into `target`.
  */
 export function encodeFrame(
-  codec: BlockCodec,
   target: Buffer,
   words: Int32Array,
   length: number,
@@ -102,13 +106,13 @@ export function encodeFrame(
   writeU64(target, at, fields.firstLsn);
   writeU64(target, at + 8, fields.firstLsn + fields.recordCount - 1);
   target.writeUInt32LE(fields.recordCount, at + 16);
-  target.writeUInt32LE(countZeroSectors(words, length), at + 20);
+  target.writeUInt32LE(home.codec.isEncrypted ? 0 : countZeroSectors(words, length), at + 20);
   writeU64(target, at + 24, fields.committedAtMs);
   writeU64(target, at + 32, fields.zeroedTo);
   fields.previousTag.copy(target, at + 40, 0, TAG_BYTES);
   target.writeUInt32LE(home.incarnation, at + 56);
   target.writeUInt32LE(crc32c(target.subarray(at, at + BATCH_CRC_AT)), at + BATCH_CRC_AT);
-  return codec.encode(target, 0, {
+  return home.codec.encode(target, 0, {
     type: BLOCK_TYPES.batch,
     payloadLength: length - BLOCK_HEADER_BYTES,
     fileId: home.id,
@@ -116,22 +120,23 @@ export function encodeFrame(
   });
 }
 
-/** The head at `at` of `source`, if it is intact and belongs at `position` of `home`. */
+/**
+ * The head at `at` of `source`, if it is intact and belongs at `position` of `home`. Throws
+ * `KEY_MISSING` when it does and the key of its records is not there.
+ */
 export function readFrameHead(
-  codec: BlockCodec,
   source: Buffer,
   at: number,
   home: FrameHome,
   position: number,
 ): FrameHead | undefined {
   if (source.length - at < FRAME_HEAD_BYTES) return undefined;
-  const block = codec.peekHeader(source, at);
+  const block = home.codec.peekHeader(source, at);
   if (
     block === undefined ||
     block.type !== BLOCK_TYPES.batch ||
     block.fileId !== home.id ||
     block.position !== position ||
-    block.keyId !== 0 ||
     block.payloadLength < BATCH_HEADER_BYTES
   ) {
     return undefined;
@@ -140,6 +145,7 @@ export function readFrameHead(
   const crc = source.readUInt32LE(body + BATCH_CRC_AT);
   if (crc32c(source.subarray(body, body + BATCH_CRC_AT)) !== crc) return undefined;
   if (source.readUInt32LE(body + 56) !== home.incarnation) return undefined;
+  if (!home.codec.accepts(block.keyId)) return undefined;
   const firstLsn = readU64(source, body);
   const lastLsn = readU64(source, body + 8);
   const recordCount = source.readUInt32LE(body + 16);
@@ -161,16 +167,18 @@ export function readFrameHead(
   };
 }
 
-/** Whether the whole frame at `at`, whose head was read, is as it was written. */
-export function isFrameIntact(
-  codec: BlockCodec,
+/**
+ * The records of the frame at `at`, whose head was read, if all of it is as it was written: a view
+ * of `source`, or in an encrypted log memory of their own.
+ */
+export function openFrame(
   source: Buffer,
   at: number,
   home: FrameHome,
   position: number,
-): boolean {
+): Buffer | undefined {
   const place = { type: BLOCK_TYPES.batch, fileId: home.id, position };
-  return codec.open(source, at, place) !== undefined;
+  return home.codec.open(source, at, place)?.subarray(BATCH_HEADER_BYTES);
 }
 
 /** Which records of a frame are wanted. */
@@ -182,16 +190,15 @@ export interface RecordFilter {
   readonly tenant?: number;
 }
 
-/** The records of an intact frame that `filter` lets through; payloads are views. */
+/** The records, as `openFrame` gave them, that `filter` lets through; payloads are views. */
 export function decodeRecords(
   source: Buffer,
-  at: number,
   head: FrameHead,
   filter: RecordFilter,
 ): StoredRecord[] {
   const records: StoredRecord[] = [];
-  const end = at + head.length;
-  let cursor = at + FRAME_HEAD_BYTES;
+  const end = source.length;
+  let cursor = 0;
   for (let i = 0; i < head.recordCount; i++) {
     if (end - cursor < RECORD_HEADER_BYTES) throw misshapen(head);
     const start = cursor + RECORD_HEADER_BYTES;

@@ -10,7 +10,6 @@
  * Owned by the log.
  */
 import {
-  type BlockCodec,
   type Clock,
   HoldfastError,
   type Logger,
@@ -28,7 +27,6 @@ import type { SegmentWriter } from './segment-writer.ts';
 export interface CommitterParts {
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly codec: BlockCodec;
   readonly queue: CommitQueue;
   readonly segments: LiveSegments;
 }
@@ -147,6 +145,12 @@ export class Committer {
     }
   }
 
+  /** Begins a new segment if new frames would be under another key than the active one would give. */
+  async rotateKey(): Promise<void> {
+    if (this.#supply.isUnderActiveKey) return;
+    await this.roll();
+  }
+
   /** Ends the active segment with a frame without records. Only within `between`. */
   async writeClosingFrame(): Promise<void> {
     const active = this.#supply.active;
@@ -258,7 +262,7 @@ export class Committer {
   }
 
   #writeFrame(writer: SegmentWriter, batch: BatchBuffer): void {
-    const { frame, tag } = batch.complete(this.#parts.codec, writer, writer.tail, {
+    const { frame, tag } = batch.complete(writer, writer.tail, {
       committedAtMs: this.#now(),
       zeroedTo: writer.zeroedTo,
       previousTag: writer.lastTag,

@@ -18,6 +18,8 @@ export interface LiveSegment {
   lastLsn: Lsn;
   /** End of the last durable batch, padding included. */
   bytes: number;
+  /** The key its frames are under; 0 when they are not encrypted. */
+  readonly keyId: number;
 }
 
 export class LiveSegments {
@@ -55,7 +57,7 @@ export class LiveSegments {
   }
 
   /** A new active segment; the one before is sealed from here on. */
-  begin(file: { id: SegmentId; path: string }, firstLsn: Lsn): void {
+  begin(file: { id: SegmentId; path: string; codec: { keyId: number } }, firstLsn: Lsn): void {
     const sealed = this.#active;
     this.#active = {
       id: file.id,
@@ -63,10 +65,12 @@ export class LiveSegments {
       firstLsn,
       lastLsn: (firstLsn - 1) as Lsn,
       bytes: SEGMENT_HEADER_BYTES,
+      keyId: file.codec.keyId,
     };
     if (sealed === undefined) return;
     this.#sealed.push(sealed);
-    this.#onSealed?.(this.#info(sealed));
+    // A new key may end a segment that nothing was written to.
+    if (sealed.lastLsn >= sealed.firstLsn) this.#onSealed?.(this.#info(sealed));
   }
 
   /** A batch of the active segment is durable. */
@@ -83,7 +87,7 @@ export class LiveSegments {
 
   #info(segment: LiveSegment): SegmentInfo {
     const state = segment === this.#active ? 'active' : 'sealed';
-    const { id, path, firstLsn, lastLsn, bytes } = segment;
-    return { id, path, state, firstLsn, lastLsn, bytes };
+    const { id, path, firstLsn, lastLsn, bytes, keyId } = segment;
+    return { id, path, state, firstLsn, lastLsn, bytes, keyId };
   }
 }

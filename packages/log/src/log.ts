@@ -22,6 +22,9 @@
  *    a floor that was never raised blocks it. Open replays are floors.
  * 8. **Bounded.** At most `maxQueuedBytes` wait; beyond it `submit` throws
  *    `COMMIT_QUEUE_FULL`, effect `none`. Replay holds one batch in memory.
+ * 9. **One key a segment.** With a key ring every batch is encrypted, under a key of its segment
+ *    alone that is derived from the key that was active when the segment began. A key that is
+ *    missing is `KEY_MISSING`, never damage, and nothing was changed.
  */
 import type { HoldfastError, Lsn, SegmentId } from '@holdfast/core';
 
@@ -78,6 +81,8 @@ export interface SegmentInfo {
   readonly lastLsn: Lsn;
   /** Bytes up to the end of the last batch. */
   readonly bytes: number;
+  /** The key of all its batches; 0 when they are not encrypted. */
+  readonly keyId: number;
 }
 
 export interface RecoveryReport {
@@ -149,6 +154,12 @@ export interface Log extends AsyncDisposable {
   truncateBefore(lsn?: Lsn): Promise<{ segmentsDeleted: number; bytesReclaimed: number }>;
   /** Seals the active segment and begins a new one. */
   roll(): Promise<void>;
+  /**
+   * What is appended from now on is under the key that is active in the key ring now; resolves once
+   * a segment is begun under it, which may be the one there is. Older segments stay as they are
+   * until truncation.
+   */
+  rotateKey(): Promise<void>;
   segments(): readonly SegmentInfo[];
   totalBytes(): number;
   /** Bytes written since the log was opened, padding included; cheap to ask on every commit. */

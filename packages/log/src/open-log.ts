@@ -9,6 +9,7 @@ import {
   type Clock,
   type DirectoryLock,
   type FileSystem,
+  type KeyRing,
   type Logger,
   type Lsn,
   type Random,
@@ -32,10 +33,13 @@ export interface LogComponents {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger?: Logger;
+  /** With it everything is encrypted. All keys the log was written with have to be in it. */
+  readonly keys?: KeyRing;
 }
 
 /**
- * Rejects with `DIRECTORY_LOCKED`, `INVALID_SETTINGS`, or one of the `corrupt` codes; then
+ * Rejects with `DIRECTORY_LOCKED`, `INVALID_SETTINGS`, `KEY_MISSING`, `KEY_REQUIRED`, or one of the
+ * `corrupt` codes; then
  * nothing was changed. On a full disk the log opens in the state `full`.
  */
 export async function openLog(components: LogComponents, settings: LogSettings): Promise<Log> {
@@ -58,7 +62,7 @@ async function openLocked(
 ): Promise<Log> {
   const { fileSystem } = components;
   const logger = components.logger ?? SILENT;
-  const codec = new BlockCodec(settings.databaseId);
+  const codec = new BlockCodec(settings.databaseId, components.keys);
   const recovered = await new Recovery(fileSystem, codec, settings.dir).run();
   if (recovered.tornBytes > 0) {
     logger.warn('log.torn_tail_cut', {

@@ -165,6 +165,7 @@ export class Recovery {
         firstLsn: header.firstLsn,
         lastLsn: (end.place.nextLsn - 1) as Lsn,
         bytes: end.place.position,
+        keyId: header.keyId,
       });
       progress.tail = { segmentId: header.id, tag: Buffer.from(end.place.tag) };
       progress.nextLsn = end.place.nextLsn;
@@ -199,12 +200,12 @@ export class Recovery {
     bound: StoredSegmentHeader | undefined,
     progress: Progress,
   ): Promise<{ place: FramePlace; last: StoredFrame | undefined }> {
-    const home = homeOf(segment.header);
+    const home = homeOf(segment.header, this.#codec);
     let place = firstPlace(segment.header);
     let last: StoredFrame | undefined;
     for (;;) {
       if (bound !== undefined && endsBefore(bound, place)) break;
-      const frame = await reader.frame(this.#codec, home, place);
+      const frame = await reader.frame(home, place);
       if (frame === undefined) {
         if (bound === undefined) break;
         const lastLsn = await this.#lastLostLsn(reader, segment, place, bound);
@@ -226,7 +227,7 @@ export class Recovery {
     bound: StoredSegmentHeader,
   ): Promise<number> {
     try {
-      await judgeTail(this.#codec, reader, homeOf(segment.header), place, 0);
+      await judgeTail(reader, homeOf(segment.header, this.#codec), place, 0);
     } catch (error) {
       const lastLsn = error instanceof HoldfastError ? error.details['lastLsn'] : undefined;
       if (typeof lastLsn === 'number') return lastLsn;
@@ -244,7 +245,8 @@ export class Recovery {
     const { header, path } = segment;
     const { position } = end.place;
     const shouldReach = end.last?.head.zeroedTo ?? header.zeroedTo;
-    const verdict = await judgeTail(this.#codec, reader, homeOf(header), end.place, shouldReach);
+    const home = homeOf(header, this.#codec);
+    const verdict = await judgeTail(reader, home, end.place, shouldReach);
     if (verdict.kind === 'torn') progress.tornBytes += verdict.zeroTo - position;
     if (this.#readOnly || (verdict.kind === 'clean' && end.last === undefined)) return;
     const file = await this.#fileSystem.open(path, 'write');

@@ -114,13 +114,13 @@ export class Replay implements AsyncIterator<StoredRecord, undefined> {
         continue;
       }
       const reader = this.#reader as SegmentReader;
-      const frame = await reader.frame(this.#parts.codec, this.#home as FrameHome, place);
+      const frame = await reader.frame(this.#home as FrameHome, place);
       if (frame === undefined) {
         throw damagedBatch(segment.path, place, undefined, 'an acknowledged batch is damaged');
       }
       this.#place = placeAfter(frame.head);
       if (frame.head.lastLsn < this.#filter.from) continue;
-      this.#records = decodeRecords(frame.buffer, frame.at, frame.head, this.#filter);
+      this.#records = decodeRecords(frame.records, frame.head, this.#filter);
       if (this.#records.length > 0) return true;
     }
   }
@@ -137,7 +137,7 @@ export class Replay implements AsyncIterator<StoredRecord, undefined> {
       throw damagedBatch(segment.path, start, segment.lastLsn, 'a segment header is damaged');
     }
     this.#segment = segment;
-    this.#home = homeOf(header);
+    this.#home = homeOf(header, this.#parts.codec);
     this.#place = firstPlace(header);
     return true;
   }

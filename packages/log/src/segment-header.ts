@@ -5,6 +5,8 @@
  * 1. The header fits in one sector and is written over synced zeros: after a crash it is
  *    there or its sector is zero. Anything else is rot.
  * 2. It is durable before the first batch of the segment is written.
+ * 3. In an encrypted log it is authenticated and stays readable; its salt is part of the key that
+ *    the frames are encrypted with, so that no two segments share one.
  */
 import {
   BLOCK_HEADER_BYTES,
@@ -46,6 +48,8 @@ export interface SegmentHeader {
 export interface StoredSegmentHeader extends SegmentHeader {
   /** The tag of the header itself: what the first frame chains to. */
   readonly tag: Buffer;
+  /** The key of header and frames; 0 when they are not encrypted. */
+  readonly keyId: number;
 }
 
 /** The part of the salt that every frame repeats. */
@@ -113,5 +117,6 @@ export function decodeSegmentHeader(
     salt: Buffer.from(reader.raw(SALT_BYTES)),
     zeroedTo: reader.u64(),
     tag: Buffer.from(block.tag),
+    keyId: block.keyId,
   };
 }

@@ -18,7 +18,7 @@ import {
   FRAME_HEAD_BYTES,
   type FrameHead,
   type FrameHome,
-  isFrameIntact,
+  openFrame,
   paddedLength,
   readFrameHead,
 } from './batch-frame.ts';
@@ -34,6 +34,8 @@ export interface StoredFrame {
   /** Memory that holds the frame, from `at` on. */
   readonly buffer: Buffer;
   readonly at: number;
+  /** What `decodeRecords` reads. */
+  readonly records: Buffer;
 }
 
 /** The frame after which reading stands. */
@@ -75,24 +77,21 @@ export class SegmentReader {
   }
 
   /** The frame at `place`; `undefined` when there is no intact one. I1. */
-  async frame(
-    codec: BlockCodec,
-    home: FrameHome,
-    place: FramePlace,
-  ): Promise<StoredFrame | undefined> {
+  async frame(home: FrameHome, place: FramePlace): Promise<StoredFrame | undefined> {
     const { position } = place;
     if (this.size - position < FRAME_HEAD_BYTES) return undefined;
     if (!this.#holds(position, FRAME_HEAD_BYTES)) await this.#load(position, FRAME_HEAD_BYTES);
-    let head = readFrameHead(codec, this.#window, position - this.#windowAt, home, position);
+    let head = readFrameHead(this.#window, position - this.#windowAt, home, position);
     if (head === undefined || head.length > this.size - position) return undefined;
     if (!this.#holds(position, head.length)) {
       await this.#load(position, head.length);
-      head = readFrameHead(codec, this.#window, position - this.#windowAt, home, position);
+      head = readFrameHead(this.#window, position - this.#windowAt, home, position);
       if (head === undefined) return undefined;
     }
     const buffer = this.#window;
     const at = position - this.#windowAt;
-    if (!isFrameIntact(codec, buffer, at, home, position)) return undefined;
+    const records = openFrame(buffer, at, home, position);
+    if (records === undefined) return undefined;
     if (head.firstLsn !== place.nextLsn || !head.previousTag.equals(place.tag)) {
       throw new HoldfastError(
         'LSN_GAP',
@@ -100,7 +99,7 @@ export class SegmentReader {
         { details: { path: this.path, position, firstLsn: place.nextLsn } },
       );
     }
-    return { head, buffer, at };
+    return { head, buffer, at, records };
   }
 
   /** A view of `length` bytes at `position`; fewer at the end of the file. */
@@ -137,8 +136,13 @@ export class SegmentReader {
   }
 }
 
-export function homeOf(header: StoredSegmentHeader): FrameHome {
-  return { id: header.id, incarnation: incarnationOf(header.salt) };
+/** @param codec the one that opened the header */
+export function homeOf(header: StoredSegmentHeader, codec: BlockCodec): FrameHome {
+  return {
+    id: header.id,
+    incarnation: incarnationOf(header.salt),
+    codec: codec.salted(header.salt),
+  };
 }
 
 /** Where the first frame of a segment stands. */

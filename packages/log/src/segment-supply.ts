@@ -85,6 +85,11 @@ export class SegmentSupply {
     return this.#active;
   }
 
+  /** Whether there is a segment whose frames are under the key that is active now. */
+  get isUnderActiveKey(): boolean {
+    return this.#active?.codec.keyId === this.#parts.codec.keyId;
+  }
+
   /** The writer for a frame of `bytes`, if nothing has to be done first. */
   ready(bytes: number): SegmentWriter | undefined {
     const active = this.#active;
@@ -128,7 +133,7 @@ export class SegmentSupply {
     const sealed = this.#active;
     const next = this.#prepared;
     if (sealed?.hasFrames === true) this.#tail = { segmentId: sealed.id, tag: sealed.lastTag };
-    await next.begin(this.#parts.codec, {
+    await next.begin(this.#parts.codec.pinned(), {
       firstLsn: nextLsn,
       previousId: this.#tail.segmentId,
       previousTag: this.#tail.tag,

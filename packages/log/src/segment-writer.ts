@@ -45,6 +45,7 @@ export class SegmentWriter implements FrameHome {
   incarnation = 0;
   /** Tag of the last frame, or of the header. */
   lastTag: Buffer = Buffer.alloc(16);
+  #codec: BlockCodec | undefined;
   #tail = 0;
   #zeroedTo = 0;
   #writtenTo = 0;
@@ -79,6 +80,12 @@ export class SegmentWriter implements FrameHome {
     }
   }
 
+  /** For the frames: it exists once the header does. */
+  get codec(): BlockCodec {
+    assert(this.#codec !== undefined, 'segment has no header yet');
+    return this.#codec;
+  }
+
   /** Byte offset of the next frame; 0 before the header is written. */
   get tail(): number {
     return this.#tail;
@@ -99,7 +106,11 @@ export class SegmentWriter implements FrameHome {
     return this.#tail > SEGMENT_HEADER_BYTES;
   }
 
-  /** Writes the header and makes it durable: the segment becomes the active one. */
+  /**
+   * Writes the header and makes it durable: the segment becomes the active one.
+   *
+   * @param codec pinned: header and frames are under one key.
+   */
   async begin(codec: BlockCodec, header: Omit<SegmentHeader, 'id' | 'zeroedTo'>): Promise<void> {
     assert(this.#tail === 0, 'segment has a header already');
     const { bytes, tag } = encodeSegmentHeader(codec, {
@@ -111,6 +122,7 @@ export class SegmentWriter implements FrameHome {
     await this.#file.datasync();
     this.lastTag = Buffer.from(tag);
     this.incarnation = incarnationOf(header.salt);
+    this.#codec = codec.salted(header.salt);
     this.#tail = SEGMENT_HEADER_BYTES;
   }
 

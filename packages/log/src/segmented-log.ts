@@ -143,6 +143,11 @@ export class SegmentedLog implements Log {
     });
   }
 
+  async rotateKey(): Promise<void> {
+    if (this.#closing !== undefined) throw closed();
+    await this.#committer.between(() => this.#committer.rotateKey());
+  }
+
   segments(): readonly SegmentInfo[] {
     return this.#parts.segments.infos();
   }

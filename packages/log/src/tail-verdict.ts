@@ -6,7 +6,7 @@
  * written over synced zeros; a sector reaches the disk whole or not at all. So where a sector
  * of a torn frame is missing, there are zeros, and nothing stands behind the frame.
  */
-import { type BlockCodec, HoldfastError, LIMITS, isZero } from '@holdfast/core';
+import { HoldfastError, LIMITS, isZero } from '@holdfast/core';
 import { type FrameHead, type FrameHome, paddedLength, readFrameHead } from './batch-frame.ts';
 import type { FramePlace, SegmentReader } from './segment-reader.ts';
 
@@ -31,7 +31,6 @@ interface Survey {
  * @param shouldReach the file was synced at least this long
  */
 export async function judgeTail(
-  codec: BlockCodec,
   reader: SegmentReader,
   home: FrameHome,
   place: FramePlace,
@@ -39,9 +38,9 @@ export async function judgeTail(
 ): Promise<TailVerdict> {
   const { position } = place;
   const first = await reader.bytes(position, LIMITS.sectorBytes);
-  const head = readFrameHead(codec, first, 0, home, position);
+  const head = readFrameHead(first, 0, home, position);
   const frameEnd = position + paddedLength(head?.length ?? 1);
-  const survey = await surveyTail(codec, reader, home, place, head, frameEnd);
+  const survey = await surveyTail(reader, home, place, head, frameEnd);
   const rot = (reason: string): HoldfastError => damaged(reader, place, head, survey, reason);
 
   // 1. Files never shrink.
@@ -67,7 +66,6 @@ export async function judgeTail(
 }
 
 async function surveyTail(
-  codec: BlockCodec,
   reader: SegmentReader,
   home: FrameHome,
   place: FramePlace,
@@ -83,7 +81,7 @@ async function surveyTail(
     const ofFrame = place.position + lengthOfFrame - at;
     if (ofFrame > 0) survey.zeroSectorsOfFrame += zeroSectors(block, ofFrame);
     if (!zero && at >= frameEnd) {
-      survey.laterHead ??= readFrameHead(codec, block, 0, home, at);
+      survey.laterHead ??= readFrameHead(block, 0, home, at);
     }
   }
   return survey;

@@ -12,6 +12,7 @@ import {
   HoldfastError,
   LIMITS,
   type Lsn,
+  hasCode,
   isHoldfastError,
   isZero,
   systemErrorCode,
@@ -89,11 +90,14 @@ export class Verification {
         return;
       }
       await this.#zeros(reader, SEGMENT_HEADER_USED_BYTES, LIMITS.blockBytes);
-      await this.#frames(reader, segment, homeOf(header), firstPlace(header), end, lastLsn);
+      const home = homeOf(header, this.#codec);
+      await this.#frames(reader, segment, home, firstPlace(header), end, lastLsn);
       if (!active) await this.#zeros(reader, end, reader.size);
       this.#bytes += active ? end : reader.size;
     } catch (error) {
       if (isHoldfastError(error) && error.kind === 'closed') throw error;
+      // What cannot be read for want of a key is not damaged.
+      if (hasCode(error, 'KEY_MISSING')) throw error;
       if (!this.#isNeeded(segment)) return;
       assertHandles(error, segment.path);
       const message = isHoldfastError(error) ? error.message : `cannot be read: ${String(error)}`;
@@ -125,7 +129,7 @@ export class Verification {
       }
       const { head } = frame;
       this.#batches++;
-      this.#records += decodeRecords(frame.buffer, frame.at, head, EVERYTHING).length;
+      this.#records += decodeRecords(frame.records, head, EVERYTHING).length;
       await this.#zeros(reader, place.position + head.length, placeAfter(head).position);
       place = placeAfter(head);
       await this.#pace(head.length);
@@ -138,7 +142,7 @@ export class Verification {
     place: FramePlace,
   ): Promise<StoredFrame | undefined> {
     try {
-      return await reader.frame(this.#codec, home, place);
+      return await reader.frame(home, place);
     } catch (error) {
       if (isHoldfastError(error) && error.kind === 'corrupt') return undefined;
       throw error;
@@ -154,7 +158,7 @@ export class Verification {
   ): Promise<FramePlace | undefined> {
     for (let at = position + LIMITS.blockBytes; at < end; at += LIMITS.blockBytes) {
       const block = await reader.bytes(at, LIMITS.sectorBytes);
-      const head = readFrameHead(this.#codec, block, 0, home, at);
+      const head = readFrameHead(block, 0, home, at);
       if (head === undefined) continue;
       return { position: at, nextLsn: head.firstLsn, tag: Buffer.from(head.previousTag) };
     }

@@ -9,10 +9,13 @@
  * 2. then whole submissions that nobody was told about, in order, none left out in between,
  * 3. and nothing that was absent once, or refused with effect `none`.
  *
+ * Every second history is encrypted, and keys are rotated in it.
+ *
  * From one seed the same history runs every time; `runLogHistories` names the seed it fails at.
  */
-import { type HoldfastError, type Lsn, isHoldfastError, onCut } from '@holdfast/core';
+import { type HoldfastError, KeyRing, type Lsn, isHoldfastError, onCut } from '@holdfast/core';
 import { type Log, type LogRecord, type StoredRecord, openLog } from '@holdfast/log';
+import { keyOf } from './sim-log.ts';
 import {
   SeededRandom,
   SimClock,
@@ -153,12 +156,14 @@ class History {
     maxBatchBytes: number;
   };
   readonly #faulty: boolean;
+  readonly #keys: KeyRing | undefined;
   #fs: SimFs;
   #clock: SimClock;
 
   constructor(seed: number, counters: Counters) {
     const random = new SeededRandom(seed);
     this.#random = random;
+    if (seed % 2 === 0) this.#keys = new KeyRing([keyOf(1)], random.fork());
     this.#counters = counters;
     this.#faulty = random.chance(0.5);
     this.#clock = new SimClock(random.fork());
@@ -248,7 +253,12 @@ class History {
 
   #open(): Promise<Log> {
     return openLog(
-      { fileSystem: this.#fs, clock: this.#clock, random: this.#random.fork() },
+      {
+        fileSystem: this.#fs,
+        clock: this.#clock,
+        random: this.#random.fork(),
+        ...(this.#keys === undefined ? {} : { keys: this.#keys }),
+      },
       { dir: DIRECTORY, databaseId: DATABASE_ID, diskReserveBytes: 0, ...this.#settings },
     );
   }
@@ -260,7 +270,8 @@ class History {
       if (action < 70) this.#submit(log);
       else if (action < 78) await this.#clock.yieldPoint();
       else if (action < 86) await log.sync();
-      else if (action < 90) await log.roll();
+      else if (action < 89) await log.roll();
+      else if (action < 90) await this.#rotate(log);
       else if (action < 94) await this.#truncate(log);
       else if (action < 97) await this.#check(log, false);
       else await this.#verify(log);
@@ -325,6 +336,16 @@ class History {
       Buffer.alloc(shift),
       content.subarray(0, 4096 * Math.min(3, random.between(1, blocks))),
     ]);
+  }
+
+  async #rotate(log: Log): Promise<void> {
+    const keys = this.#keys;
+    if (keys === undefined) return log.rotateKey();
+    const fresh = keyOf(keys.ids.length + 1);
+    if (keys.ids.length < 200) keys.replace([fresh, ...keys.exportKeys()]);
+    await log.rotateKey();
+    const active = log.segments().find((segment) => segment.state === 'active');
+    check(active === undefined || active.keyId === keys.active.id, 'not under the new key');
   }
 
   async #truncate(log: Log): Promise<void> {

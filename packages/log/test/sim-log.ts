@@ -1,5 +1,6 @@
 /** A log on a simulated disk, for tests that look at or harm its files. */
-import { type Lsn, lsn } from '@holdfast/core';
+import { type KeyObject, createSecretKey } from 'node:crypto';
+import { KeyRing, type Lsn, lsn } from '@holdfast/core';
 import {
   type CommitSink,
   type Log,
@@ -20,15 +21,23 @@ export class SimLog {
   readonly random: SeededRandom;
   fs: SimFs;
   clock: SimClock;
+  readonly keys: KeyRing | undefined;
 
-  constructor(seed = 1) {
+  /** @param encrypted with keys from the seed */
+  constructor(seed = 1, encrypted = false) {
     this.random = new SeededRandom(seed);
+    this.keys = encrypted ? new KeyRing([keyOf(1)], this.random.fork()) : undefined;
     this.fs = new SimFs();
     this.clock = new SimClock(this.random.fork());
   }
 
   open(settings: Partial<LogSettings> = {}): Promise<Log> {
-    const components = { fileSystem: this.fs, clock: this.clock, random: this.random.fork() };
+    const components = {
+      fileSystem: this.fs,
+      clock: this.clock,
+      random: this.random.fork(),
+      ...(this.keys === undefined ? {} : { keys: this.keys }),
+    };
     return this.clock.run(
       openLog(components, {
         dir: DIRECTORY,
@@ -85,6 +94,11 @@ export class SimLog {
       this.fs.disk.replaceContent(path, bytes);
     }
   }
+}
+
+/** One of 255 keys. */
+export function keyOf(fill: number): KeyObject {
+  return createSecretKey(Buffer.alloc(32, fill));
 }
 
 export function record(payload: string | Uint8Array, fields: Partial<LogRecord> = {}): LogRecord {
