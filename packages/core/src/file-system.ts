@@ -25,6 +25,8 @@ export interface FileSystem {
   /** Replaces `to` when it exists. */
   rename(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
+  /** An empty folder that nobody holds a lock of; `ENOTEMPTY` (or `EEXIST`) when it is not. */
+  removeDirectory(path: string): Promise<void>;
   syncDirectory(path: string): Promise<void>;
   /** Bytes that may still be written under `path`; `Infinity` when unknown. */
   freeBytes(path: string): Promise<number>;

@@ -83,6 +83,12 @@ export class MemoryFileSystem implements FileSystem {
     parent.delete(name);
   }
 
+  async removeDirectory(path: string): Promise<void> {
+    const { parent, name } = this.#resolveParent(path, 'rmdir');
+    if (this.#directory(path, 'rmdir').size > 0) throw systemError('ENOTEMPTY', 'rmdir', path);
+    parent.delete(name);
+  }
+
   async syncDirectory(path: string): Promise<void> {
     this.#directory(path, 'fsync');
   }

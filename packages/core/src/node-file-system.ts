@@ -64,6 +64,10 @@ export class NodeFileSystem implements FileSystem {
     return fs.promises.unlink(path);
   }
 
+  removeDirectory(path: string): Promise<void> {
+    return fs.promises.rmdir(path);
+  }
+
   async syncDirectory(path: string): Promise<void> {
     try {
       const directory = await fs.promises.open(path, 'r');

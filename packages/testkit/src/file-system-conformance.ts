@@ -332,6 +332,19 @@ const NAMES: readonly Case[] = [
     },
   },
   {
+    title: 'removeDirectory removes an empty folder, and nothing else',
+    run: async (fs, root) => {
+      await fs.makeDirectory(`${root}/folder/deep`);
+      await put(fs, `${root}/file`, 'kept');
+      await rejects(() => fs.removeDirectory(`${root}/folder`), ['ENOTEMPTY', 'EEXIST']);
+      await rejects(() => fs.removeDirectory(`${root}/file`), ['ENOTDIR']);
+      await rejects(() => fs.removeDirectory(`${root}/none`), ['ENOENT']);
+      await fs.removeDirectory(`${root}/folder/deep`);
+      await fs.removeDirectory(`${root}/folder`);
+      assert.deepEqual(await fs.list(root), ['file']);
+    },
+  },
+  {
     title: 'syncDirectory resolves for a folder and rejects for none',
     run: async (fs, root) => {
       await put(fs, `${root}/a`, '');

@@ -12,6 +12,7 @@ export type SimOperation =
   | 'makeDirectory'
   | 'rename'
   | 'unlink'
+  | 'removeDirectory'
   | 'syncDirectory'
   | 'freeBytes'
   | 'lockDirectory'

@@ -107,6 +107,15 @@ export class SimFs implements FileSystem {
     });
   }
 
+  removeDirectory(path: string): Promise<void> {
+    return this.#perform('removeDirectory', path, () => {
+      const place = this.disk.names.place(path, 'rmdir');
+      const { live } = this.disk.names.directory(path, 'rmdir');
+      if (live.size > 0) throw systemError('ENOTEMPTY', 'rmdir', path);
+      this.disk.unlink(place);
+    });
+  }
+
   syncDirectory(path: string): Promise<void> {
     const order = this.disk.order; // I2
     return this.#perform('syncDirectory', path, () => {
