@@ -2,14 +2,15 @@
  * Flags and environment of `serve` to settings of a node. Both are mechanical: `shardCount` is
  * `--shard-count` and `HOLDFAST_SHARD_COUNT`. Flag over environment over default.
  */
-import type { NodeSettingsInput, SettingKind } from '@holdfast/node';
+import type { NodeSettings, NodeSettingsInput, SettingKind } from '@holdfast/node';
+import { BACKUP_SETTING_FLAGS } from './backup-flags.ts';
 import { usageError } from './command-error.ts';
 import type { CommandCall, Flag } from './command.ts';
 
 /** `dir` is the argument of the command, and `HOLDFAST_DIR`. */
-type FlagSetting = Exclude<keyof NodeSettingsInput, 'dir'>;
+type FlagSetting = Exclude<keyof NodeSettings, 'dir'>;
 
-interface SettingFlag {
+export interface SettingFlag {
   readonly kind: SettingKind;
   readonly value?: string;
   readonly summary: string;
@@ -87,6 +88,7 @@ const SETTINGS: Readonly<Record<FlagSetting, SettingFlag>> = {
     summary: 'pause between two checks of all data; 0: none',
   },
   shardCount: { kind: 'integer', value: 'N', summary: 'shards of a new data directory' },
+  ...BACKUP_SETTING_FLAGS,
 };
 
 const DEFAULT_DIR = './data';
@@ -109,6 +111,8 @@ export function serveSettings(call: CommandCall): NodeSettingsInput {
     const value = settingValue(call, key, kind);
     if (value !== undefined) settings[key] = value;
   }
+  const key = call.io.env['HOLDFAST_KEY'];
+  if (key !== undefined && key !== '') settings['key'] = key; // a flag would show it to everybody
   const given = call.arguments[0];
   if (given !== undefined) {
     if (call.values.flag('memory')) throw usageError('DIR and --memory exclude each other');

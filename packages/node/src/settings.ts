@@ -3,8 +3,15 @@
  * environment, default) is the business of whoever calls `parseNodeSettings`.
  */
 import { closestName, HoldfastError, LIMITS } from '@holdfast/core';
+import {
+  BACKUP_RULES,
+  type BackupSettings,
+  checkBackupSettings,
+  type NodeSecrets,
+} from './backup-settings.ts';
+import { KeySource } from './key-source.ts';
 
-export interface NodeSettings {
+export interface NodeSettings extends BackupSettings {
   /** Data directory; absent with `memory`. */
   readonly dir: string | undefined;
   /** Keep everything in memory: nothing survives the process. */
@@ -77,22 +84,28 @@ export interface NodeSettings {
   readonly scrubIntervalMs: number;
   /** Shards of a new database; an existing one keeps its own. Absent: the default. */
   readonly shardCount: number | undefined;
+  /** File with the keys that everything at rest is encrypted with. Absent: see `keyCommand`. */
+  readonly keyFile: string | undefined;
+  /** Program that prints them. Absent, as `keyFile` and `key`: nothing is encrypted. */
+  readonly keyCommand: string | undefined;
 }
 
+/** Secrets are given with the settings, and kept out of them: `NodeSettings` may be shown. */
 export type NodeSettingsInput = {
-  readonly [Key in keyof NodeSettings]?: NodeSettings[Key] | undefined;
+  readonly [Key in keyof (NodeSettings & NodeSecrets)]?:
+    (NodeSettings & NodeSecrets)[Key] | undefined;
 };
 
 export type SettingKind = 'text' | 'flag' | 'integer' | 'list';
 
-interface Rule {
+export interface SettingRule {
   readonly kind: SettingKind;
   readonly fallback: string | boolean | number | readonly string[] | undefined;
   readonly minimum?: number;
   readonly maximum?: number;
 }
 
-const RULES: Record<keyof NodeSettings, Rule> = {
+const RULES: Record<keyof NodeSettings, SettingRule> = {
   dir: { kind: 'text', fallback: undefined },
   memory: { kind: 'flag', fallback: false },
   host: { kind: 'text', fallback: '127.0.0.1' },
@@ -176,7 +189,12 @@ const RULES: Record<keyof NodeSettings, Rule> = {
     maximum: 2 ** 31 - 1,
   },
   shardCount: { kind: 'integer', fallback: undefined, minimum: 1, maximum: LIMITS.maxShardCount },
+  keyFile: { kind: 'text', fallback: undefined },
+  keyCommand: { kind: 'text', fallback: undefined },
+  ...BACKUP_RULES,
 };
+/** No rules: they are checked by those who use them, and never become part of the settings. */
+const SECRETS: readonly (keyof NodeSecrets)[] = ['key', 'backupCredentials'];
 
 /** What each setting is made of, for those who read it from text. */
 export const SETTING_KINDS: Readonly<Record<keyof NodeSettings, SettingKind>> = Object.freeze(
@@ -186,8 +204,8 @@ export const SETTING_KINDS: Readonly<Record<keyof NodeSettings, SettingKind>> = 
 /** @throws `INVALID_SETTINGS`, naming the setting and what would be right. */
 export function parseNodeSettings(input: NodeSettingsInput): NodeSettings {
   for (const key of Object.keys(input)) {
-    if (!Object.hasOwn(RULES, key)) {
-      const near = closestName(key, Object.keys(RULES));
+    if (!Object.hasOwn(RULES, key) && !SECRETS.includes(key as keyof NodeSecrets)) {
+      const near = closestName(key, [...Object.keys(RULES), ...SECRETS]);
       throw invalid(`unknown setting${near === undefined ? '' : `, did you mean ${near}?`}`, key);
     }
   }
@@ -198,10 +216,12 @@ export function parseNodeSettings(input: NodeSettingsInput): NodeSettings {
   }
   const parsed = settings as unknown as NodeSettings;
   checkTogether(parsed);
+  KeySource.from({ ...parsed, key: input.key });
+  checkBackupSettings(parsed);
   return Object.freeze(parsed);
 }
 
-function checked(key: string, rule: Rule, value: unknown): unknown {
+function checked(key: string, rule: SettingRule, value: unknown): unknown {
   switch (rule.kind) {
     case 'text':
       if (typeof value !== 'string' || value === '') throw invalid('must be a text', key);

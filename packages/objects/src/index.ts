@@ -1,5 +1,6 @@
 export * from './fs-object-store.ts';
 export * from './instrumented-object-store.ts';
+export * from './late-object-store.ts';
 export * from './memory-object-store.ts';
 export * from './http-transport.ts';
 export * from './object-body.ts';

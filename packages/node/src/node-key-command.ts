@@ -1,0 +1,74 @@
+/**
+ * Keys from a program, for those who keep them in a vault or a key service: what it prints on its
+ * standard output is what a key file would hold.
+ *
+ * Invariants
+ * 1. Its output is in no error: of a failure only how it ended is told, never what it said.
+ * 2. It ends: with its output, at `keyCommandTimeoutMs`, or by force.
+ */
+import { spawn } from 'node:child_process';
+import { HoldfastError, LIMITS } from '@holdfast/core';
+
+/**
+ * Runs `command` in a shell. The caller wipes what it gets.
+ * @throws `KEY_COMMAND_FAILED`, `INVALID_KEY` when it prints too much.
+ */
+export function runKeyCommand(
+  command: string,
+  timeoutMs: number = LIMITS.keyCommandTimeoutMs,
+): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    // Its standard error is the operator's to see: programs for vaults say there what they lack.
+    const child = spawn(command, {
+      shell: true,
+      stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true, // a group of its own, so that what it started ends with it
+    });
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    let refusal: HoldfastError | undefined;
+    const end = (error: HoldfastError): void => {
+      refusal ??= error;
+      child.stdout.destroy();
+      killGroup(child.pid);
+    };
+    const timer = setTimeout(() => end(failed(`it took longer than ${timeoutMs} ms`)), timeoutMs);
+    child.stdout.on('data', (piece: Buffer) => {
+      bytes += piece.length;
+      pieces.push(piece);
+      if (bytes > LIMITS.maxKeyTextBytes) end(tooLong());
+    });
+    child.once('error', (cause) => end(failed('it could not be started', cause)));
+    child.once('close', (code, signal) => {
+      clearTimeout(timer);
+      const output = Buffer.concat(pieces);
+      for (const piece of pieces) piece.fill(0);
+      if (refusal === undefined && code !== 0) refusal = failed(`it ended with ${signal ?? code}`);
+      if (refusal === undefined) resolve(output);
+      else {
+        output.fill(0);
+        reject(refusal);
+      }
+    });
+  });
+}
+
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
+function failed(reason: string, cause?: unknown): HoldfastError {
+  return new HoldfastError('KEY_COMMAND_FAILED', `the key command gave no key: ${reason}`, {
+    cause,
+  });
+}
+
+function tooLong(): HoldfastError {
+  const message = `the key command printed more than ${LIMITS.maxKeyTextBytes} bytes`;
+  return new HoldfastError('INVALID_KEY', message);
+}
