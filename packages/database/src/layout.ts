@@ -192,7 +192,8 @@ async function readLayoutFile(
   return { ...value, damage };
 }
 
-function decodeLayout(path: string, bytes: Buffer): Layout {
+/** What a file, or a copy of it elsewhere, holds; @param path named in errors. */
+export function decodeLayout(path: string, bytes: Buffer): Layout {
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));
