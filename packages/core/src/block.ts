@@ -30,6 +30,8 @@
  * 6. Ciphertext never ends in a zero byte: no sector of an encrypted frame is zero, however short
  *    the piece of it that the frame ends with (the log tells torn from rotten by that).
  * 7. Decrypting never touches the source.
+ * 8. The footer of an extent file is encrypted without randomness, which I5 allows: it follows from
+ *    the manifest and is made anew, byte for byte, when it is damaged.
  */
 import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
 import { readU64, writeU64 } from './bytes.ts';
@@ -121,6 +123,10 @@ export class BlockCodec {
     return this.#ring !== undefined;
   }
 
+  get keys(): KeyRing | undefined {
+    return this.#ring;
+  }
+
   /** The key id that new blocks get; 0 without keys. */
   get keyId(): number {
     return this.#sealingKey()?.id ?? 0;
@@ -137,11 +143,13 @@ export class BlockCodec {
 
   /** A codec for one file: what is active now encrypts all of it, whatever the ring does. */
   pinned(): BlockCodec {
-    if (this.#ring === undefined) return this;
-    return new BlockCodec(this.#databaseId, this.#ring, {
-      salt: this.#keySalt.subarray(this.#databaseId.length),
-      pinned: this.#ring.active,
-    });
+    return this.#ring === undefined ? this : this.#pinnedTo(this.#ring, this.#ring.active);
+  }
+
+  /** A codec that goes on with a file that was begun under `keyId`. Throws as `accepts` does. */
+  under(keyId: number): BlockCodec {
+    const key = this.accepts(keyId) ? this.#ring?.find(keyId) : undefined;
+    return key === undefined ? this : this.#pinnedTo(this.#ring as KeyRing, key);
   }
 
   /**
@@ -264,6 +272,11 @@ export class BlockCodec {
     return payload;
   }
 
+  #pinnedTo(ring: KeyRing, pinned: NumberedKey): BlockCodec {
+    const salt = this.#keySalt.subarray(this.#databaseId.length);
+    return new BlockCodec(this.#databaseId, ring, { salt, pinned });
+  }
+
   #tag(buffer: Buffer, at: number, payloadLength: number): number {
     const header = crc32c(buffer.subarray(at, at + TAG_AT), this.#seed);
     const start = at + BLOCK_HEADER_BYTES;
@@ -291,7 +304,7 @@ export class BlockCodec {
     const aad = this.#authenticated(target, at, clear);
     const plain = target.subarray(start + clear, start + block.payloadLength);
     for (let attempt = 0; ; attempt++) {
-      const nonce = this.#nonce(key, aad, plain, attempt);
+      const nonce = this.#nonce(key, aad, plain, attempt, block.type);
       const cipher = createCipheriv(CIPHER, key.cipher, nonce, { authTagLength: TAG_BYTES });
       cipher.setAAD(aad);
       const encrypted = cipher.update(plain);
@@ -305,8 +318,11 @@ export class BlockCodec {
   }
 
   /** I5. The whole plaintext is in it: a checksum of it could be made to collide. */
-  #nonce(key: FileKey, aad: Buffer, plain: Buffer, attempt: number): Buffer {
-    const random = (this.#ring as KeyRing).randomBytes(NONCE_RANDOM_BYTES);
+  #nonce(key: FileKey, aad: Buffer, plain: Buffer, attempt: number, type: number): Buffer {
+    const random =
+      type === BLOCK_TYPES.extentFooter // I8
+        ? Buffer.alloc(NONCE_RANDOM_BYTES)
+        : (this.#ring as KeyRing).randomBytes(NONCE_RANDOM_BYTES);
     return createHmac('sha256', key.nonce)
       .update(random)
       .update(Uint8Array.of(attempt))

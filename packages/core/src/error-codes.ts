@@ -167,6 +167,11 @@ export const ERROR_CODES = {
    * it was made with or rotated to.
    */
   KEY_WRONG: 'denied',
+  /**
+   * Stored bytes are encrypted with a key that was not given beside the others; they are whole. Do:
+   * give that key too, as long as `holdfast key status` shows bytes under it.
+   */
+  KEY_MISSING: 'denied',
 
   // missing
   /** There is no stream at this path, or it has expired. Do: create it, or stop. */
@@ -380,12 +385,6 @@ export const ERROR_CODES = {
   REPOSITORY_BUSY: 'unavailable',
   /** The node is stopping. Do: connect again, here later or elsewhere now. */
   DRAINING: 'unavailable',
-  /**
-   * Stored bytes are encrypted with a key that was not given beside the others; they are whole. Do:
-   * give that key too, as long as `holdfast key status` shows bytes under it.
-   */
-  KEY_MISSING: 'unavailable',
-
   // corrupt
   /**
    * Stored bytes are not the ones that were written, or not in the place they were written for.

@@ -3,6 +3,7 @@
  * arrays, drags the memory around a view along, and strips errors of their class: this puts
  * all three right.
  */
+import type { KeyObject } from 'node:crypto';
 import {
   type Effect,
   ERROR_CODES,
@@ -13,8 +14,13 @@ import {
 import type { CompactionJob } from './compaction.ts';
 import type { TableInfo } from './table-info.ts';
 
+/** A job without what only lives in one thread. */
+type PostedJob = Omit<CompactionJob, 'keys'>;
+
 export interface CompactionRequest {
-  readonly job: CompactionJob;
+  readonly job: PostedJob;
+  /** Of the key ring, the active one first. Handles: their bytes are in no message. */
+  readonly keys: readonly KeyObject[] | undefined;
   readonly bytesPerSecond: number;
 }
 
@@ -30,7 +36,7 @@ interface PostedError {
 }
 
 /** Copies every view, so that posting it does not post the whole block it lies in. */
-export function postableJob(job: CompactionJob): CompactionJob {
+export function postableJob(job: CompactionJob): PostedJob {
   return {
     databaseId: Uint8Array.from(job.databaseId),
     inputs: job.inputs.map(({ path, info }) => ({ path, info: postableInfo(info) })),
@@ -44,7 +50,7 @@ export function postableInfo(info: TableInfo): TableInfo {
 }
 
 /** The opposite of `postableJob`, on the other side. */
-export function receivedJob(job: CompactionJob): CompactionJob {
+export function receivedJob(job: PostedJob): PostedJob {
   return {
     ...job,
     inputs: job.inputs.map(({ path, info }) => ({ path, info: receivedInfo(info) })),

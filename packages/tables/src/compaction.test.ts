@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import {
   codec,
   collect,
-  DATABASE_ID,
+  JOB_DATABASE,
   DIRECTORY,
   makeTable,
   numberedRows,
@@ -29,7 +29,7 @@ async function jobOf(
   for (const [index, rows] of newestFirst.entries()) {
     inputs.push(await makeTable(fileSystem, rows, { fileId: newestFirst.length - index }));
   }
-  return { databaseId: DATABASE_ID, inputs, output: OUTPUT, dropTombstones };
+  return { ...JOB_DATABASE, inputs, output: OUTPUT, dropTombstones };
 }
 
 async function simDisk(): Promise<SimFs> {

@@ -5,6 +5,7 @@ import {
   type FileId,
   type FileSystem,
   HoldfastError,
+  type KeyRing,
   type Lsn,
 } from '@holdfast/core';
 import { mergeRowBatches } from './merge-rows.ts';
@@ -18,10 +19,11 @@ export interface CompactionInput {
   readonly info: TableInfo;
 }
 
-/** All of it can be posted to a thread. */
 export interface CompactionJob {
   /** 16 bytes; see `BlockCodec`. */
   readonly databaseId: Uint8Array;
+  /** Of an encrypted database: the output is under the one that is active when the merge begins. */
+  readonly keys?: KeyRing;
   /** Newest first, neighbours in age. */
   readonly inputs: readonly CompactionInput[];
   readonly output: { readonly path: string; readonly fileId: FileId };
@@ -40,7 +42,7 @@ export interface CompactionComponents {
  */
 export async function compactTables(
   components: CompactionComponents,
-  job: Omit<CompactionJob, 'databaseId'>,
+  job: Omit<CompactionJob, 'databaseId' | 'keys'>,
 ): Promise<TableInfo | undefined> {
   const { fileSystem, codec } = components;
   const opened: Table[] = [];
@@ -95,7 +97,7 @@ export class InlineCompactor implements Compactor {
   compact(job: CompactionJob): Promise<TableInfo | undefined> {
     const run = this.#last.then(() => {
       if (this.#closed) throw compactorClosed();
-      const codec = new BlockCodec(job.databaseId);
+      const codec = new BlockCodec(job.databaseId, job.keys);
       return compactTables({ fileSystem: this.#fileSystem, codec, pace: this.#pace }, job);
     });
     this.#last = run.catch(() => undefined);

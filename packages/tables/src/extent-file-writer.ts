@@ -7,6 +7,8 @@
  * 2. Parts are kept, not copied, and must not change; `read` serves them until the writer is
  *    let go.
  *
+ * 3. A file is under one key, the one that is active when its writing begins.
+ *
  * Owner: one checkpoint or rewrite.
  */
 import {
@@ -98,15 +100,16 @@ export class ExtentFileWriter {
     components: { readonly fileSystem: FileSystem; readonly codec: BlockCodec },
     path: string,
   ): Promise<ExtentFileInfo> {
+    const codec = components.codec.pinned();
     const file = await NewFile.create(components.fileSystem, path);
     try {
-      await this.#writeData(file, components.codec);
+      await this.#writeData(file, codec);
       const directoryPosition = file.bytes;
       assert(
         directoryPosition === dataBytesOf(this.#payloadBytes, this.#blockBytes),
         'extent data has another size than its layout',
       );
-      await this.#writeDirectory(file, components.codec);
+      await this.#writeDirectory(file, codec);
       const { fileId } = this;
       const counts = { payloadBytes: this.#payloadBytes, extents: this.#extents.length };
       const footer = encodeExtentFooter({
@@ -115,7 +118,7 @@ export class ExtentFileWriter {
         ...counts,
       });
       const place = { type: BLOCK_TYPES.extentFooter, fileId, position: file.bytes };
-      await file.append(components.codec.encodeNew(footer, place));
+      await file.append(codec.encodeNew(footer, place));
       return { fileId, ...counts, ...(await file.finish()) };
     } catch (error) {
       await file.abandon();

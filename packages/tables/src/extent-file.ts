@@ -236,7 +236,9 @@ export class ExtentFile {
             fileId: info.fileId,
             position: end,
           };
-          await append(this.#codec.encodeNew(encodeExtentFooter(this.#footer), place));
+          // The same bytes as ever, encrypted or not.
+          const codec = this.#codec.under(await this.keyId());
+          await append(codec.encodeNew(encodeExtentFooter(this.#footer), place));
         },
         () => {
           if (!this.#readers.retired) return;
@@ -250,6 +252,13 @@ export class ExtentFile {
     } finally {
       this.#readers.release();
     }
+  }
+
+  /** The key that the file is under, 0 when it is not encrypted, as its first block says. */
+  async keyId(): Promise<number> {
+    const header = this.#codec.peekHeader(await this.#readBytes(0, BLOCK_HEADER_BYTES), 0);
+    if (header === undefined) throw damaged(this.path, 0, 'its first block is damaged');
+    return header.keyId;
   }
 
   /** One reader more; the file stays open until as many `release` calls. */

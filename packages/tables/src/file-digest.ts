@@ -31,7 +31,7 @@ export async function digestHolds(
 
 /** The problem an error stands for; errors that say nothing about the file are thrown on. */
 export function problemFrom(error: unknown, path: string, position: number): FileProblem {
-  if (!isHoldfastError(error) || error.kind === 'closed') throw error;
+  if (!isHoldfastError(error) || error.kind === 'closed' || error.kind === 'denied') throw error;
   const at = error.details['position'];
   return { path, position: typeof at === 'number' ? at : position, message: error.message };
 }

@@ -7,6 +7,7 @@
  */
 import {
   assert,
+  BLOCK_HEADER_BYTES,
   BLOCK_TYPES,
   type BlockCodec,
   ByteReader,
@@ -84,7 +85,7 @@ export function decodeManifest(
   const place = { type: BLOCK_TYPES.manifest, fileId: generation, position: 0, path };
   const payload = codec.decode(file, 0, place);
   // What follows the block is not covered by its checksum: it must not be there.
-  if (payload.byteOffset + payload.length !== file.byteOffset + file.length) {
+  if (BLOCK_HEADER_BYTES + payload.length !== file.length) {
     throw new HoldfastError('CHECKSUM_MISMATCH', `manifest has trailing bytes path=${path}`, {
       details: { path, position: payload.length },
     });

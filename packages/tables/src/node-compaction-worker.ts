@@ -1,6 +1,6 @@
 /** The thread of `NodeCompactor`: one request at a time, one reply each. */
 import { parentPort } from 'node:worker_threads';
-import { BlockCodec, NodeClock, NodeFileSystem } from '@holdfast/core';
+import { BlockCodec, KeyRing, NodeClock, NodeFileSystem, NodeRandom } from '@holdfast/core';
 import { compactTables } from './compaction.ts';
 import {
   type CompactionReply,
@@ -17,7 +17,9 @@ const clock = new NodeClock();
 async function reply(request: CompactionRequest): Promise<CompactionReply> {
   try {
     const job = receivedJob(request.job);
-    const codec = new BlockCodec(job.databaseId);
+    const { keys } = request;
+    const ring = keys === undefined ? undefined : new KeyRing(keys, new NodeRandom());
+    const codec = new BlockCodec(job.databaseId, ring);
     const pace = paceByRate(clock, request.bytesPerSecond);
     const info = await compactTables({ fileSystem, codec, pace }, job);
     return { ok: true, info: info === undefined ? undefined : postableInfo(info) };

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { type FileId, type Lsn, NodeFileSystem } from '@holdfast/core';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { codec, collect, DATABASE_ID, numberedRows, plain } from '../test/table-fixtures.ts';
+import { codec, collect, JOB_DATABASE, numberedRows, plain } from '../test/table-fixtures.ts';
 import type { CompactionJob } from './compaction.ts';
 import { NodeCompactor } from './node-compactor.ts';
 import { paceByRate } from './pace.ts';
@@ -27,7 +27,7 @@ beforeEach(async () => {
     inputs.push({ path, info: info! });
   }
   const output = { path: `${directory}/output`, fileId: 3 as FileId };
-  job = { databaseId: DATABASE_ID, inputs, output, dropTombstones: true };
+  job = { ...JOB_DATABASE, inputs, output, dropTombstones: true };
 });
 
 afterEach(async () => {

@@ -59,8 +59,12 @@ export class NodeCompactor implements Compactor {
     try {
       const answer = await new Promise<CompactionReply>((resolve, reject) => {
         this.#running = { resolve, reject };
-        const request = { job: postableJob(job), bytesPerSecond: this.#bytesPerSecond };
-        worker.postMessage(request satisfies CompactionRequest);
+        const request: CompactionRequest = {
+          job: postableJob(job),
+          keys: job.keys?.exportKeys(),
+          bytesPerSecond: this.#bytesPerSecond,
+        };
+        worker.postMessage(request);
       });
       if (!answer.ok) throw receivedError(answer.error);
       return answer.info === undefined ? undefined : receivedInfo(answer.info);

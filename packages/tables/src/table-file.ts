@@ -190,6 +190,15 @@ export class TableFile {
     }
   }
 
+  /** The key that the file is under, 0 when it is not encrypted, as its first block says. */
+  keyId(): Promise<number> {
+    return this.#file.read(0, BLOCK_HEADER_BYTES, (bytes, path) => {
+      const header = this.#codec.peekHeader(bytes, 0);
+      if (header === undefined) throw damaged(path, 0, 'its first block is damaged');
+      return header.keyId;
+    });
+  }
+
   get retired(): boolean {
     return this.#file.retired;
   }

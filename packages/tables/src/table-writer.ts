@@ -5,7 +5,8 @@
  * 1. Keys strictly rise; a violation is a bug of the caller and nothing is written after it.
  * 2. `add` never waits: encoded blocks gather until `flush`, which the caller awaits whenever
  *    `wantsFlush`. Memory is one data block, one group's index and `tableWriteBytes`.
- * 3. The file does not exist before the first flush, and not at all without rows.
+ * 3. All blocks are under the key that was active when the writer was made.
+ * 4. The file does not exist before the first flush, and not at all without rows.
  */
 import {
   assert,
@@ -53,6 +54,7 @@ const INDEX_BLOCK_BYTES = 16 * 1024;
 
 export class TableWriter {
   readonly #components: TableWriteComponents;
+  readonly #codec: BlockCodec;
   readonly #target: TableTarget;
   readonly #blockBytes: number;
   readonly #data: RowBlockBuilder;
@@ -71,6 +73,7 @@ export class TableWriter {
 
   constructor(components: TableWriteComponents, target: TableTarget) {
     this.#components = components;
+    this.#codec = components.codec.pinned();
     this.#target = target;
     this.#blockBytes = target.blockBytes ?? LIMITS.tableBlockBytes;
     this.#data = new RowBlockBuilder(this.#blockBytes);
@@ -110,7 +113,7 @@ export class TableWriter {
     const bytes = Buffer.concat(this.#gathered, this.#gatheredBytes);
     this.#gathered = [];
     this.#gatheredBytes = 0;
-    this.#file ??= await NewFile.create(fileSystem, this.#target.path); // I3
+    this.#file ??= await NewFile.create(fileSystem, this.#target.path); // I4
     await this.#file.append(bytes);
     await pace?.(bytes.length);
   }
@@ -164,8 +167,8 @@ export class TableWriter {
 
   #gather(type: BlockType, payload: Buffer): BlockPlace {
     const position = this.#position;
-    const { codec } = this.#components;
-    this.#gathered.push(codec.encodeNew(payload, { type, fileId: this.#target.fileId, position }));
+    const { fileId } = this.#target;
+    this.#gathered.push(this.#codec.encodeNew(payload, { type, fileId, position }));
     this.#gatheredBytes += BLOCK_HEADER_BYTES + payload.length;
     this.#position += BLOCK_HEADER_BYTES + payload.length;
     return { position, payloadLength: payload.length };

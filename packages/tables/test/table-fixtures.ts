@@ -1,11 +1,14 @@
 /** Things every test of this package needs. */
+import { createSecretKey } from 'node:crypto';
 import {
   BlockCodec,
   type FileId,
   type FileSystem,
   isHoldfastError,
+  KeyRing,
   type Lsn,
 } from '@holdfast/core';
+import { SeededRandom } from '@holdfast/testkit';
 import fc from 'fast-check';
 import { BlockCache } from '../src/block-cache.ts';
 import type { Row } from '../src/row.ts';
@@ -17,7 +20,14 @@ import { writeTable } from '../src/write-table.ts';
 fc.configureGlobal({ seed: 20_261_120 });
 
 export const DATABASE_ID = Buffer.alloc(16, 0x5a);
-export const codec: BlockCodec = new BlockCodec(DATABASE_ID);
+/** With `HOLDFAST_TEST_ENCRYPTED` everything rests encrypted: see `encrypted.test.ts`. */
+const encrypted = process.env['HOLDFAST_TEST_ENCRYPTED'] === '1';
+const ring = new KeyRing([createSecretKey(Buffer.alloc(32, 7))], new SeededRandom(1));
+export const codec: BlockCodec = new BlockCodec(DATABASE_ID, encrypted ? ring : undefined);
+/** What names a database in a compaction job. */
+export const JOB_DATABASE: { databaseId: Buffer; keys?: KeyRing } = encrypted
+  ? { databaseId: DATABASE_ID, keys: ring }
+  : { databaseId: DATABASE_ID };
 export const DIRECTORY = '/data';
 
 /** Few different bytes, so that keys collide and share prefixes. */

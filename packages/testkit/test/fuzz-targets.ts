@@ -1,18 +1,23 @@
 /** The parsers of core, which stand under all the others. */
+import { createSecretKey } from 'node:crypto';
 import {
   BLOCK_HEADER_BYTES,
   BLOCK_TYPES,
   BlockCodec,
   ByteReader,
   ByteWriter,
+  crc32c,
+  KeyRing,
 } from '@holdfast/core';
-import { type FuzzTarget, resealBlock } from '@holdfast/testkit';
+import { type FuzzTarget, resealBlock, SeededRandom } from '@holdfast/testkit';
 
 const DATABASE_ID = Buffer.alloc(16, 7);
 const codec = new BlockCodec(DATABASE_ID);
 const PLACE = { type: BLOCK_TYPES.tableData, fileId: 3, position: 8192 };
 const payloads = [Buffer.alloc(0), Buffer.from('payload'), Buffer.alloc(300, 0xab)];
 const blocks = payloads.map((payload) => codec.encodeNew(payload, PLACE));
+const keys = new KeyRing([createSecretKey(Buffer.alloc(32, 7))], new SeededRandom(1));
+const encrypting = new BlockCodec(DATABASE_ID, keys);
 
 /** Eight bytes say what to read from the rest. */
 const readProgram = (input: Buffer): Buffer[] => {
@@ -61,7 +66,7 @@ const bytesTarget: FuzzTarget<Buffer[]> = {
 const blockTarget: FuzzTarget<Buffer> = {
   name: 'block',
   corpus: blocks,
-  codes: ['CHECKSUM_MISMATCH', 'FORMAT_UNSUPPORTED'],
+  codes: ['CHECKSUM_MISMATCH', 'FORMAT_UNSUPPORTED', 'KEY_REQUIRED'],
   reseal: (mutant, random) => resealBlock(DATABASE_ID, mutant, random),
   parse: (input) => codec.decode(input, 0, { ...PLACE, path: 'x' }),
   check(payload, input, sealed) {
@@ -71,8 +76,27 @@ const blockTarget: FuzzTarget<Buffer> = {
   },
 };
 
+/** Whoever lacks the key may make the checksums right, and still gets nothing accepted. */
+const encryptedBlockTarget: FuzzTarget<Buffer> = {
+  name: 'block-encrypted',
+  corpus: payloads.map((payload) => encrypting.encodeNew(payload, PLACE)),
+  codes: ['CHECKSUM_MISMATCH', 'FORMAT_UNSUPPORTED', 'KEY_MISSING'],
+  reseal: (mutant, random) => {
+    const tag = Buffer.from(mutant.subarray(32, 48));
+    const sealed = resealBlock(DATABASE_ID, mutant, random);
+    if (sealed.length < BLOCK_HEADER_BYTES) return sealed;
+    tag.copy(sealed, 32);
+    sealed.writeUInt32LE(crc32c(sealed.subarray(0, 60), crc32c(DATABASE_ID)), 60);
+    return sealed;
+  },
+  parse: (input) => encrypting.decode(input, 0, { ...PLACE, path: 'x' }),
+  check(payload) {
+    if (!payloads.some((each) => each.equals(payload))) throw new Error('another payload');
+  },
+};
+
 function assertSafe(value: number): void {
   if (!Number.isSafeInteger(value) || value < 0) throw new Error(`not a safe integer: ${value}`);
 }
 
-export const FUZZ_TARGETS: readonly FuzzTarget[] = [bytesTarget, blockTarget];
+export const FUZZ_TARGETS: readonly FuzzTarget[] = [bytesTarget, blockTarget, encryptedBlockTarget];

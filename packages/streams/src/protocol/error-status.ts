@@ -37,6 +37,8 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
   PRODUCER_FENCED: 403,
   WRITER_FENCED: 503,
   DIRECTORY_LOCKED: 503,
+  // Of the node's own keys, never of a client's.
+  KEY_MISSING: 503,
 };
 
 export function statusOf(error: HoldfastError): number {
