@@ -350,6 +350,12 @@ export const LIMITS = {
   /** Between two snapshots of a node with a backup. Lower: quicker restores, more in the store. */
   snapshotIntervalMs: 86_400_000,
 
+  // -- administration ----------------------------------------------------------------------
+  /** The body of a request of administration. Larger: `BODY_TOO_LARGE` (413). */
+  maxAdminBodyBytes: (16 * KIB) as number,
+  /** Between two lines of progress in an answer. */
+  adminProgressMs: 200,
+
   // -- command line ------------------------------------------------------------------------
   /** Lines that `stream append --lines` sends in one request. */
   appendLines: 1_000,

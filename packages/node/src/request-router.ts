@@ -1,11 +1,13 @@
 /**
- * Where a request goes: streams to the protocol, health and the list here, the rest nowhere.
+ * Where a request goes: streams to the protocol, administration to its routes, health and the list
+ * here, the rest nowhere.
  * Works on any Node request and response, also on the ones `FetchBridge` makes.
  *
  * Invariants
  * I1. While draining or closed, only health routes are answered; everything else is 503.
  * I2. After storage failed, no write reaches the protocol.
- * I3. `inFlight` counts what was handed to the protocol and is not answered yet.
+ * I3. `inFlight` counts what was handed to the protocol or to administration and is not answered
+ *     yet.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { HoldfastError, LIMITS, type Clock, type Logger } from '@holdfast/core';
@@ -16,6 +18,7 @@ import {
   type CrossOriginPolicy,
   type StreamStore,
 } from '@holdfast/streams';
+import { ADMIN_PATH, type AdminRouter } from './admin/admin-router.ts';
 import type { Health } from './health.ts';
 import { sendOptions, sendOwn } from './own-answer.ts';
 import { listStreams, STREAM_LIST_PATH } from './stream-list-route.ts';
@@ -29,6 +32,8 @@ export interface RequestHandler {
 
 export interface RouterComponents {
   readonly protocol: RequestHandler;
+  /** Absent: nothing is administered over HTTP. */
+  readonly admin?: AdminRouter;
   readonly store: StreamStore;
   readonly health: Health;
   readonly crossOrigin: CrossOriginPolicy;
@@ -115,6 +120,7 @@ export class RequestRouter {
       throw new HoldfastError('DRAINING', 'the node is shutting down'); // I1
     }
     if (url.startsWith(this.#basePath)) this.#toProtocol(request, response);
+    else if (url.startsWith(ADMIN_PATH)) this.#toAdmin(url, request, response);
     else this.#answerOwn(url, request, response);
   }
 
@@ -129,6 +135,14 @@ export class RequestRouter {
     if (handled !== undefined) {
       handled.catch((error: unknown) => this.refuse(request, response, error));
     }
+  }
+
+  #toAdmin(url: string, request: IncomingMessage, response: ServerResponse): void {
+    const { admin } = this.#components;
+    if (admin === undefined) throw new HoldfastError('ROUTE_NOT_FOUND', 'nothing is served here');
+    this.#inFlight++; // I3
+    response.once('close', this.#done);
+    void admin.handle(request, response, url.slice(ADMIN_PATH.length));
   }
 
   readonly #done = (): void => {

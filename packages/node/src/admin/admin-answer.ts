@@ -1,0 +1,116 @@
+/**
+ * Answers of administration: one JSON object, or, for long work, lines: any number of
+ * `{"progress": …}`, then one `{"result": …}` or `{"error": …}`.
+ *
+ * Invariants
+ * 1. Work that fails before its first line is answered with the status of its error; after it the
+ *    error is the last line. An answer without a last line was cut.
+ * 2. A client that goes away ends the work it asked for.
+ * 3. No more progress is sent than the client takes: lines are left out, never kept.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Clock, type HoldfastError, LIMITS } from '@holdfast/core';
+import {
+  answerProblem,
+  asHoldfastError,
+  CrossOriginPolicy,
+  SECURITY_HEADERS,
+} from '@holdfast/streams';
+
+/** How far some work is. */
+export interface WorkProgress {
+  /** What it is doing, in one word. */
+  readonly phase: string;
+  readonly doneBytes: number;
+  /** Absent while nobody knows. */
+  readonly totalBytes?: number | undefined;
+}
+
+export interface WorkOptions {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: WorkProgress) => void;
+}
+
+const NO_PAGES = new CrossOriginPolicy({ allowOrigin: ['none'] });
+const GUARDS: readonly string[] = [
+  'Cache-Control',
+  'no-store',
+  'Content-Security-Policy',
+  "sandbox; default-src 'none'",
+  ...SECURITY_HEADERS,
+];
+
+export function sendJson(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: number,
+  value: object,
+): void {
+  const body = Buffer.from(JSON.stringify(value));
+  response.writeHead(status, [
+    'Content-Type',
+    'application/json',
+    'Content-Length',
+    String(body.length),
+    ...GUARDS,
+  ]);
+  response.end(request.method === 'HEAD' ? undefined : body);
+}
+
+/** The operator may know what a stranger may not: the message goes out as it is. */
+export function refuseAdministration(
+  request: IncomingMessage,
+  response: ServerResponse,
+  thrown: unknown,
+  clock: Clock,
+): void {
+  const error = asHoldfastError(thrown);
+  const members = (): { detail: string } => ({ detail: messageOf(error) });
+  answerProblem(request, response, error, { clock, crossOrigin: NO_PAGES, members });
+}
+
+/** Does `work`, and answers with what becomes of it. */
+export async function answerWork(
+  request: IncomingMessage,
+  response: ServerResponse,
+  clock: Clock,
+  work: (options: WorkOptions) => Promise<object>,
+): Promise<void> {
+  const gone = new AbortController();
+  response.once('close', () => {
+    if (!response.writableFinished) gone.abort(); // I2
+  });
+  let lastMs = -Infinity;
+  const onProgress = (progress: WorkProgress): void => {
+    const nowMs = clock.monotonicMs();
+    const due = nowMs - lastMs >= LIMITS.adminProgressMs;
+    if (!due || response.writableNeedDrain || response.destroyed) return; // I3
+    lastMs = nowMs;
+    begin(response);
+    response.write(line({ progress }));
+  };
+  let last: object;
+  try {
+    last = { result: await work({ signal: gone.signal, onProgress }) };
+  } catch (thrown) {
+    const error = asHoldfastError(thrown);
+    if (!response.headersSent) return refuseAdministration(request, response, error, clock); // I1
+    last = { error: { code: error.code, message: messageOf(error) } };
+  }
+  if (response.destroyed) return;
+  begin(response);
+  response.end(line(last));
+}
+
+function begin(response: ServerResponse): void {
+  if (response.headersSent) return;
+  response.writeHead(200, ['Content-Type', 'application/x-ndjson', ...GUARDS]);
+}
+
+function messageOf(error: HoldfastError): string {
+  return error.kind === 'internal' ? 'an internal error occurred: see the log' : error.message;
+}
+
+function line(value: object): string {
+  return `${JSON.stringify(value)}\n`;
+}

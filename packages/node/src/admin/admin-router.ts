@@ -1,0 +1,91 @@
+/**
+ * From a request below `/v1/admin/` to its route and to an answer.
+ *
+ * Invariants
+ * 1. Who may not administer learns nothing: neither which routes there are nor what they hold.
+ * 2. Nothing is begun before the whole request was understood.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Clock, HoldfastError } from '@holdfast/core';
+import { answerWork, refuseAdministration, sendJson } from './admin-answer.ts';
+import { AdminBody } from './admin-body.ts';
+import { admitAdministration } from './admin-guard.ts';
+import { ADMIN_ROUTES, type AdminCall, type AdminRoute } from './admin-routes.ts';
+import type { Administration } from './administration.ts';
+
+export const ADMIN_PATH = '/v1/admin/';
+
+interface FoundRoute {
+  readonly route: AdminRoute;
+  readonly id: string;
+}
+
+export class AdminRouter {
+  readonly #administration: Administration;
+  readonly #clock: Clock;
+
+  constructor(administration: Administration, components: { readonly clock: Clock }) {
+    this.#administration = administration;
+    this.#clock = components.clock;
+  }
+
+  /** @param target path and query, below `ADMIN_PATH`. Answers; never rejects. */
+  async handle(request: IncomingMessage, response: ServerResponse, target: string): Promise<void> {
+    try {
+      admitAdministration(request); // I1
+      const { route, id } = find(request, response, target);
+      const body = await AdminBody.read(request, route.body ?? {}); // I2
+      const call = { administration: this.#administration, id, body };
+      if (route.long === true) {
+        await answerWork(request, response, this.#clock, (work) => route.run({ ...call, ...work }));
+      } else {
+        const answer = await route.run({ ...call, ...unattended(response) });
+        if (!response.destroyed) sendJson(request, response, route.status ?? 200, answer);
+      }
+    } catch (error) {
+      refuseAdministration(request, response, error, this.#clock);
+    }
+  }
+}
+
+function find(request: IncomingMessage, response: ServerResponse, target: string): FoundRoute {
+  const [path = '', ...query] = target.split('?');
+  if (query.length > 0) throw new HoldfastError('INVALID_QUERY', 'this route takes no query');
+  const segments = path.split('/').map(decoded);
+  const there = ADMIN_ROUTES.filter((route) => matches(route, segments));
+  // A name of a route is no id: POST of `snapshots/prune` is there, GET of it is not.
+  const named = there.filter(({ path: own }) => !own.includes('*'));
+  const routes = named.length > 0 ? named : there;
+  if (routes.length === 0) throw new HoldfastError('ROUTE_NOT_FOUND', 'nothing is served here');
+  const method = request.method === 'HEAD' ? 'GET' : request.method;
+  const route = routes.find((one) => one.method === method);
+  if (route === undefined) {
+    const methods = routes.map((one) => one.method);
+    const heads = methods.includes('GET') ? ['HEAD'] : [];
+    response.setHeader('Allow', [...methods, ...heads].join(', '));
+    throw new HoldfastError('METHOD_NOT_ALLOWED', 'this route has no such method');
+  }
+  return { route, id: segments[route.path.indexOf('*')] ?? '' };
+}
+
+function matches({ path }: AdminRoute, segments: readonly string[]): boolean {
+  return (
+    path.length === segments.length &&
+    path.every((own, at) => (own === '*' ? segments[at] !== '' : own === segments[at]))
+  );
+}
+
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    throw new HoldfastError('INVALID_PATH', 'the path is not encoded as a URL');
+  }
+}
+
+/** Quick work is not reported on; it still ends with its client. */
+function unattended(response: ServerResponse): Pick<AdminCall, 'signal' | 'onProgress'> {
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  return { signal: gone.signal, onProgress: () => undefined };
+}

@@ -1,0 +1,128 @@
+/**
+ * The routes of administration under `/v1/admin/`: what each takes, and what of the node it asks.
+ * Rules live behind `Administration`; docs/CLI.md, "Admin routes", has the shapes.
+ */
+import type { Administration } from './administration.ts';
+import type { AdminBody, BodyShape } from './admin-body.ts';
+import type { WorkOptions } from './admin-answer.ts';
+
+/** What was asked for, parsed. */
+export interface AdminCall extends WorkOptions {
+  readonly administration: Administration;
+  /** Of a route that names one. */
+  readonly id: string;
+  readonly body: AdminBody;
+}
+
+export interface AdminRoute {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  /** Segments below `/v1/admin/`; `*` is an id. */
+  readonly path: readonly string[];
+  /** Members of its body; none when it takes no body. */
+  readonly body?: BodyShape;
+  /** Answered by lines: it may take long. */
+  readonly long?: true;
+  readonly status?: number;
+  run(call: AdminCall): Promise<object>;
+}
+
+const RETENTION: BodyShape = {
+  keepLast: 'count',
+  keepDaily: 'count',
+  keepWeekly: 'count',
+  keepMaxAgeMs: 'count',
+};
+
+export const ADMIN_ROUTES: readonly AdminRoute[] = [
+  {
+    method: 'GET',
+    path: ['backup'],
+    run: async ({ administration }) => administration.backup(),
+  },
+  {
+    method: 'GET',
+    path: ['snapshots'],
+    run: async ({ administration, signal }) => ({
+      snapshots: await administration.snapshots.list({ signal }),
+    }),
+  },
+  {
+    method: 'POST',
+    path: ['snapshots'],
+    body: { full: 'flag' },
+    long: true,
+    run: ({ administration, body, signal, onProgress }) =>
+      administration.snapshots.create({ full: body.flag('full'), signal, onProgress }),
+  },
+  {
+    method: 'POST',
+    path: ['snapshots', 'prune'],
+    body: { ...RETENTION, dryRun: 'flag' },
+    long: true,
+    run: ({ administration, body, signal }) =>
+      administration.snapshots.prune({
+        keepLast: body.count('keepLast'),
+        keepDaily: body.count('keepDaily'),
+        keepWeekly: body.count('keepWeekly'),
+        keepMaxAgeMs: body.count('keepMaxAgeMs'),
+        dryRun: body.flag('dryRun'),
+        signal,
+      }),
+  },
+  {
+    method: 'GET',
+    path: ['snapshots', '*'],
+    run: ({ administration, id, signal }) => administration.snapshots.info(id, { signal }),
+  },
+  {
+    method: 'DELETE',
+    path: ['snapshots', '*'],
+    run: async ({ administration, id, signal }) => {
+      await administration.snapshots.delete(id, { signal });
+      return { id, deleted: true };
+    },
+  },
+  {
+    method: 'POST',
+    path: ['snapshots', '*', 'verify'],
+    long: true,
+    run: ({ administration, id, signal, onProgress }) =>
+      administration.snapshots.verify(id, { signal, onProgress }),
+  },
+  {
+    method: 'POST',
+    path: ['drill'],
+    long: true,
+    run: ({ administration, signal, onProgress }) =>
+      administration.snapshots.drill({ signal, onProgress }),
+  },
+  {
+    method: 'POST',
+    path: ['marks'],
+    body: { name: 'text' },
+    status: 201,
+    run: async ({ administration, body }) => {
+      const name = body.text('name') ?? '';
+      return { name, lsn: await administration.mark(name) };
+    },
+  },
+  {
+    method: 'GET',
+    path: ['keys'],
+    run: ({ administration, signal }) => administration.keys.status({ signal }),
+  },
+  {
+    method: 'POST',
+    path: ['keys', 'rotate'],
+    long: true,
+    run: ({ administration, signal }) => administration.keys.rotate({ signal }),
+  },
+  {
+    method: 'DELETE',
+    path: ['keys', '*'],
+    run: async ({ administration, id }) => {
+      await administration.keys.retire(id);
+      return { id, retired: true };
+    },
+  },
+];
