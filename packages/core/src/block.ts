@@ -214,17 +214,10 @@ export class BlockCodec {
 
   /**
    * Whether this codec opens blocks under `keyId`, which an intact header in its place names. I4:
-   * false is a change of what was written; `KEY_MISSING` and `KEY_REQUIRED` are thrown.
+   * false is a change of what was written. Throws `KEY_MISSING`.
    */
   accepts(keyId: number): boolean {
-    if (this.#ring === undefined) {
-      if (keyId === 0) return true;
-      throw new HoldfastError(
-        'KEY_REQUIRED',
-        `this is encrypted, and no key was given keyId=${formatKeyId(keyId)}`,
-        { details: { keyId } },
-      );
-    }
+    if (this.#ring === undefined) return keyId === 0;
     if (keyId === 0) return false;
     if (this.#ring.has(keyId) || this.#pinned?.id === keyId) return true;
     throw new HoldfastError(

@@ -1,5 +1,7 @@
 /** Where a crash would hurt the database most; tests arm each of them through `onCut`. */
 export const DATABASE_CUT_POINTS = [
+  /** The layout names the keys as they are from now on, its mirror still as they were. */
+  'keys.layoutWritten',
   /** A new database has a manifest and no layout yet: it is not one. */
   'database.created',
   /** This start raised the writer epoch; nothing else is open. */

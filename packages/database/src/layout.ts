@@ -6,11 +6,19 @@
  * 1. Replaced only as a whole: temporary file, sync, rename, sync of the directory.
  * 2. A mismatch in any field is an error that says what to do; nothing is touched.
  * 3. It rests twice. The mirror is written after the original and may be older than a
- *    rebalance; but the id of a database never changes, and how many shards it has the manifest
+ *    rebalance or a change of keys; but the id of a database never changes, and how many shards it has the manifest
  *    says too. So what stands in for a damaged layout is the mirror's id with the manifest's count.
+ *    Every key in use is in both: it is entered in both before its first use.
  *    Nothing stands in for a whole layout of another version of the format, or another hash.
  */
-import { crc32c, type FileSystem, HoldfastError, isHoldfastError, LIMITS } from '@holdfast/core';
+import {
+  crc32c,
+  cut,
+  type FileSystem,
+  HoldfastError,
+  isHoldfastError,
+  LIMITS,
+} from '@holdfast/core';
 import {
   mendCopies,
   type MendedCopy,
@@ -28,13 +36,21 @@ export interface Layout {
   readonly databaseId: Buffer;
   /** A power of two. */
   readonly shardCount: number;
+  /**
+   * Of an encrypted database: by the id of each key that something may be encrypted with, what
+   * proves that a key is that one. Absent: nothing is encrypted.
+   */
+  readonly keys?: LayoutKeys;
 }
+
+/** Key id as eight hex digits, and `KeyRing.checkOf` of it. */
+export type LayoutKeys = Readonly<Record<string, string>>;
 
 const LAYOUT_FORMAT_VERSION = 1;
 const FILE = 'layout.json';
 /** The layout a rebalance is about to make current. */
 const NEXT_FILE = 'layout.next.json';
-const MAX_FILE_BYTES = 4096;
+const MAX_FILE_BYTES = 64 * 1024;
 
 /** What stands in `layout.json`, or in its mirror when that is damaged. */
 export interface StoredLayout extends Layout {
@@ -60,6 +76,18 @@ export async function writeLayout(
   layout: Layout,
 ): Promise<void> {
   await replaceWholeFile(fileSystem, dir, layoutPath(dir), encodeLayout(layout));
+}
+
+/** Both copies: what `layout` says may be relied on, whichever of them is lost. */
+export async function replaceLayout(
+  fileSystem: FileSystem,
+  dir: string,
+  layout: Layout,
+): Promise<void> {
+  await writeLayout(fileSystem, dir, layout);
+  await cut('keys.layoutWritten');
+  const mirror = mirrorOf(layoutPath(dir));
+  await replaceWholeFile(fileSystem, dir, mirror, encodeLayout(layout));
 }
 
 /** Announces the layout that becomes current with the next manifest. */
@@ -96,12 +124,13 @@ export async function mendLayout(
   return mended.filter(({ error }) => !isOld || error.details['path'] !== mirrorOf(path));
 }
 
-/** I3: it is whole, and from before a rebalance. */
+/** I3: it is whole, and from before a rebalance or a change of keys. */
 async function isMirrorOld(fileSystem: FileSystem, path: string, layout: Layout): Promise<boolean> {
   const mirror = mirrorOf(path);
   try {
-    const found = decodeLayout(mirror, await readWholeFile(fileSystem, mirror, MAX_FILE_BYTES));
-    return found.databaseId.equals(layout.databaseId) && found.shardCount !== layout.shardCount;
+    const file = await readWholeFile(fileSystem, mirror, MAX_FILE_BYTES);
+    const found = decodeLayout(mirror, file);
+    return found.databaseId.equals(layout.databaseId) && !file.equals(encodeLayout(layout));
   } catch (error) {
     if (isHoldfastError(error)) return false;
     throw error;
@@ -119,8 +148,7 @@ export async function settleLayout(
   stored: StoredLayout,
   manifestShardCount: number,
 ): Promise<Layout> {
-  const { databaseId } = stored;
-  const asManifest: Layout = { databaseId, shardCount: manifestShardCount };
+  const asManifest = withShardCount(stored, manifestShardCount);
   const layout = stored.damage === undefined ? stored : asManifest;
   const next = `${dir}/${NEXT_FILE}`;
   const announced = await announcedLayout(fileSystem, next);
@@ -166,14 +194,24 @@ function encodeLayout(layout: Layout): Buffer {
   return Buffer.from(`${JSON.stringify({ ...fields, check: checkOf(fields) }, null, 2)}\n`);
 }
 
-function layoutFields(layout: Layout): Record<string, string | number> {
+function withShardCount({ databaseId, keys }: Layout, shardCount: number): Layout {
+  return { databaseId, shardCount, ...(keys === undefined ? {} : { keys }) };
+}
+
+function layoutFields({ databaseId, shardCount, keys }: Layout): Record<string, unknown> {
   return {
     format: 'holdfast',
     formatVersion: LAYOUT_FORMAT_VERSION,
-    databaseId: layout.databaseId.toString('hex'),
-    shardCount: layout.shardCount,
+    databaseId: databaseId.toString('hex'),
+    shardCount,
     hashPolicy: HASH_POLICY,
+    ...(keys === undefined ? {} : { keys: inOrder(keys) }),
   };
+}
+
+/** One text for one set of keys. */
+function inOrder(keys: LayoutKeys): LayoutKeys {
+  return Object.fromEntries(Object.entries(keys).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function checkOf(fields: Record<string, unknown>): string {
@@ -202,7 +240,7 @@ export function decodeLayout(path: string, bytes: Buffer): Layout {
   }
   if (typeof value !== 'object' || value === null) throw damaged(path, 'not an object');
   const { check, ...fields } = value as Record<string, unknown>;
-  const { format, formatVersion, databaseId, shardCount, hashPolicy } = fields;
+  const { format, formatVersion, databaseId, shardCount, hashPolicy, keys } = fields;
   if (format !== 'holdfast') throw damaged(path, 'not a holdfast layout');
   const isOurs = formatVersion === LAYOUT_FORMAT_VERSION && hashPolicy === HASH_POLICY;
   if (!isOurs && check !== checkOf(fields)) throw damaged(path, 'checksum does not match');
@@ -222,10 +260,22 @@ export function decodeLayout(path: string, bytes: Buffer): Layout {
     throw damaged(path, 'bad database id');
   }
   if (typeof shardCount !== 'number') throw damaged(path, 'bad shard count');
-  const layout: Layout = { databaseId: Buffer.from(databaseId, 'hex'), shardCount };
+  const layout: Layout = {
+    databaseId: Buffer.from(databaseId, 'hex'),
+    shardCount,
+    ...(keys === undefined ? {} : { keys: decodeKeys(path, keys) }),
+  };
   if (check !== checkOf(layoutFields(layout))) throw damaged(path, 'checksum does not match');
   assertShardCount(shardCount);
   return layout;
+}
+
+function decodeKeys(path: string, keys: unknown): LayoutKeys {
+  const entries = typeof keys === 'object' && keys !== null ? Object.entries(keys) : [];
+  const fits = ([id, check]: [string, unknown]): boolean =>
+    /^[0-9a-f]{8}$/.test(id) && typeof check === 'string' && /^[0-9a-f]{16}$/.test(check);
+  if (entries.length === 0 || !entries.every(fits)) throw damaged(path, 'bad keys');
+  return Object.fromEntries(entries) as LayoutKeys;
 }
 
 function damaged(path: string, what: string, cause?: unknown): HoldfastError {

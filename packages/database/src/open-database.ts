@@ -3,7 +3,8 @@
  * the directory is empty.
  *
  * Invariants
- * 1. Nothing is changed before the lock is held and the layout and manifest were understood.
+ * 1. Nothing is changed before the lock is held and the layout and manifest were understood, and
+ *    the keys given are those of the layout.
  * 2. A new directory gets its layout last: one without a layout that holds a log or more than
  *    a first manifest is a damaged database, not a new one.
  * 3. Leftovers are removed only after everything the manifest names was opened.
@@ -17,6 +18,7 @@ import {
   type DirectoryLock,
   type FileSystem,
   HoldfastError,
+  type KeyRing,
   LIMITS,
   type Logger,
   type Lsn,
@@ -51,6 +53,8 @@ import {
   settleLayout,
   writeLayout,
 } from './layout.ts';
+import { LayoutKeeper } from './layout-keeper.ts';
+import { assertKeysOf, withActiveKey } from './layout-keys.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { ManifestKeeper } from './manifest-keeper.ts';
 import { Quarantine } from './quarantine.ts';
@@ -66,6 +70,8 @@ export interface DatabaseComponents {
   readonly logger?: Logger;
   /** Merges tables; default: in this thread. */
   readonly compactor?: Compactor;
+  /** Encrypts a new database, and opens an encrypted one: `KeyRing`. */
+  readonly keys?: KeyRing;
 }
 
 export interface DatabaseSettings {
@@ -102,9 +108,11 @@ export async function openDatabase(
   }
 }
 
+type Components = Required<Omit<DatabaseComponents, 'keys'>> & Pick<DatabaseComponents, 'keys'>;
+
 /** The steps of opening, with what has to be given back when one of them fails. */
 class Opening {
-  readonly #components: Required<DatabaseComponents>;
+  readonly #components: Components;
   readonly #settings: DatabaseSettings;
   readonly #registry: EngineRegistry;
   readonly #lock: DirectoryLock;
@@ -141,12 +149,13 @@ class Opening {
     const { fileSystem, clock, logger } = this.#components;
     const { layout, codec, manifest: keeper, damage } = await this.#openState();
     const cleanStart = keeper.current.cleanShutdown;
+    await this.#enterKey(layout);
     await this.#raiseEpoch(keeper, damage);
     const onDamage = this.#suspects.hear;
     const pins = new FilePins({ logger });
     const shared = { fileSystem, codec, cache: this.#cache, logger, onDamage, pins };
     const extents = await this.#openFiles(shared, keeper);
-    const log = await this.#openLog(layout, keeper.current);
+    const log = await this.#openLog(layout.current, keeper.current);
     const { dir } = this.#settings;
     const state = { shards: this.#shards, extents, manifest: keeper };
     const floor = log.floor('checkpoint');
@@ -162,7 +171,7 @@ class Opening {
         cleanStart,
         checkpointLogBytes: this.#settings.checkpointLogBytes ?? LIMITS.checkpointLogBytes,
         verifyState: async () => [
-          ...(await verifyMetadata(fileSystem, dir, layout, keeper)),
+          ...(await verifyMetadata(dir, layout, keeper)),
           ...(await verifyState(state)),
         ],
         damages: this.#damages,
@@ -186,7 +195,7 @@ class Opening {
       }),
       merger: new TableMerger(
         { ...shared, compactor: this.#components.compactor },
-        { ...state, dir, databaseId: layout.databaseId, onDropped },
+        { ...state, dir, databaseId: layout.current.databaseId, onDropped },
       ),
       scrubber,
     });
@@ -215,6 +224,12 @@ class Opening {
         bytesPerSecond: this.#settings.scrubBytesPerSecond ?? LIMITS.scrubBytesPerSecond,
       },
     );
+  }
+
+  /** The active key may be a new one: the layout names it before its first use. */
+  async #enterKey(layout: LayoutKeeper): Promise<void> {
+    const { keys } = this.#components;
+    if (keys !== undefined) await layout.edit((current) => withActiveKey(current, keys));
   }
 
   /** A new manifest, in both copies, also mends the one that was opened. */
@@ -249,7 +264,9 @@ class Opening {
     const { dir } = this.#settings;
     const stored = await readLayout(fileSystem, dir);
     if (stored === undefined) return this.#create();
-    const codec = new BlockCodec(stored.databaseId);
+    const { keys } = this.#components;
+    assertKeysOf(stored, keys, dir);
+    const codec = new BlockCodec(stored.databaseId, keys);
     const { store, manifest, damage } = await ManifestStore.open({ fileSystem, codec }, dir);
     if (manifest === undefined) {
       throw new HoldfastError(
@@ -260,7 +277,12 @@ class Opening {
     const layout = await settleLayout(fileSystem, dir, stored, manifest.shards.length);
     this.#assertSameShards(layout, manifest);
     await this.#mendLayout(layout, stored.damage);
-    return { layout, codec, manifest: new ManifestKeeper(store, manifest, clock), damage };
+    return {
+      layout: new LayoutKeeper(this.#components, dir, layout),
+      codec,
+      manifest: new ManifestKeeper(store, manifest, clock),
+      damage,
+    };
   }
 
   #assertSameShards(layout: Layout, manifest: Manifest): void {
@@ -280,22 +302,28 @@ class Opening {
   }
 
   async #create(): Promise<OpenedState> {
-    const { fileSystem, clock, random } = this.#components;
+    const { fileSystem, clock, random, keys } = this.#components;
     const { dir } = this.#settings;
     await this.#assertNothingThere();
-    const layout: Layout = {
+    const plain: Layout = {
       databaseId: random.bytes(16),
       shardCount: this.#settings.shardCount ?? LIMITS.defaultShardCount,
     };
+    const layout = keys === undefined ? plain : withActiveKey(plain, keys);
     await fileSystem.makeDirectory(logDirectory(dir));
-    const codec = new BlockCodec(layout.databaseId);
+    const codec = new BlockCodec(layout.databaseId, keys);
     const { store } = await ManifestStore.open({ fileSystem, codec }, dir);
     const keeper = new ManifestKeeper(store, emptyManifest(layout.shardCount), clock);
     await keeper.edit((current) => current);
     await cut('database.created');
     await writeLayout(fileSystem, dir, layout);
     await this.#mendLayout(layout, undefined);
-    return { layout, codec, manifest: keeper, damage: undefined };
+    return {
+      layout: new LayoutKeeper(this.#components, dir, layout),
+      codec,
+      manifest: keeper,
+      damage: undefined,
+    };
   }
 
   /** Puts the mirror beside the layout, or the layout beside its mirror. */
@@ -351,9 +379,9 @@ class Opening {
   }
 
   async #openLog(layout: Layout, manifest: Manifest): Promise<Log> {
-    const { fileSystem, clock, random, logger } = this.#components;
+    const { fileSystem, clock, random, logger, keys } = this.#components;
     const log = await openLog(
-      { fileSystem, clock, random, logger },
+      { fileSystem, clock, random, logger, ...(keys === undefined ? {} : { keys }) },
       {
         dir: logDirectory(this.#settings.dir),
         databaseId: layout.databaseId,
@@ -391,7 +419,7 @@ class Opening {
 }
 
 interface OpenedState {
-  readonly layout: Layout;
+  readonly layout: LayoutKeeper;
   readonly codec: BlockCodec;
   readonly manifest: ManifestKeeper;
   /** Of the newest manifest, when its mirror stood in for it. */

@@ -75,10 +75,10 @@ async function moveRows(
   engines: readonly Engine[],
   onProgress: (rows: number) => void,
 ): Promise<number> {
-  const { fileSystem, clock } = components;
+  const { fileSystem, clock, keys } = components;
   const layout = await readLayout(fileSystem, dir);
   assert(layout !== undefined, 'layout vanished while the directory was locked');
-  const codec = new BlockCodec(layout.databaseId);
+  const codec = new BlockCodec(layout.databaseId, keys);
   const { store, manifest } = await ManifestStore.open({ fileSystem, codec }, dir);
   assert(manifest !== undefined, 'manifest vanished while the directory was locked');
   if (!manifest.cleanShutdown) {

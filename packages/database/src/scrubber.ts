@@ -44,7 +44,8 @@ import type { EngineRegistry } from './engine-registry.ts';
 import { ExtentCare } from './extent-care.ts';
 import type { Rewrite } from './extent-rewrite.ts';
 import type { ExtentStore } from './extent-store.ts';
-import { type Layout, layoutPath, mendLayout } from './layout.ts';
+import { layoutPath } from './layout.ts';
+import type { LayoutKeeper } from './layout-keeper.ts';
 import type { ManifestKeeper } from './manifest-keeper.ts';
 import type { Quarantine } from './quarantine.ts';
 import type { Suspects } from './suspects.ts';
@@ -69,7 +70,7 @@ export interface ScrubberParts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly dir: string;
-  readonly layout: Layout;
+  readonly layout: LayoutKeeper;
   /** Free bytes that second copies leave to the log and to checkpoints. */
   readonly reserveBytes: number;
   readonly shards: readonly DatabaseShard[];
@@ -254,10 +255,10 @@ export class Scrubber {
   }
 
   async #scrubMetadata(): Promise<void> {
-    const { fileSystem, dir, layout, manifest, quarantine } = this.#parts;
+    const { dir, layout, manifest, quarantine } = this.#parts;
     const beforeReplace = (path: string): Promise<void> => quarantine.keep(path);
     const mirrorExpected = this.#layoutMirrored;
-    const mended = await mendLayout(fileSystem, dir, layout, { mirrorExpected, beforeReplace });
+    const mended = await layout.mend({ mirrorExpected, beforeReplace });
     this.#layoutMirrored = mended.every(({ repaired }) => repaired);
     this.#reportCopies(layoutPath(dir), mended);
     const copies = await manifest.mend(beforeReplace);

@@ -1,8 +1,8 @@
 /** Re-reads every byte of what rests outside of the log. Changes nothing. */
-import type { FileSystem, HoldfastError } from '@holdfast/core';
+import type { HoldfastError } from '@holdfast/core';
 import type { DatabaseShard } from './database-shard.ts';
 import type { ExtentStore } from './extent-store.ts';
-import { checkLayout, type Layout } from './layout.ts';
+import type { LayoutKeeper } from './layout-keeper.ts';
 import type { ManifestKeeper } from './manifest-keeper.ts';
 
 /** One place that is damaged. */
@@ -15,12 +15,11 @@ export interface StateProblem {
 
 /** Both copies of layout and manifest. */
 export async function verifyMetadata(
-  fileSystem: FileSystem,
   dir: string,
-  layout: Layout,
+  layout: LayoutKeeper,
   manifest: ManifestKeeper,
 ): Promise<StateProblem[]> {
-  const errors = [...(await checkLayout(fileSystem, dir, layout)), ...(await manifest.check())];
+  const errors = [...(await layout.check()), ...(await manifest.check())];
   return errors.map((error) => problemOf(error, dir));
 }
 

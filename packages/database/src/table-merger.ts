@@ -136,8 +136,10 @@ export class TableMerger {
   /** The merged table, synced and open; `undefined` when no row was left. I4. */
   async #compact(plan: CompactionPlan, fileId: FileId): Promise<Table | undefined> {
     const path = this.#path(fileId);
+    const { keys } = this.#components.codec;
     const merged = await this.#components.compactor.compact({
       databaseId: this.#databaseId,
+      ...(keys === undefined ? {} : { keys }),
       inputs: plan.tables.map((info) => ({ path: this.#path(info.fileId), info })),
       dropTombstones: plan.dropTombstones,
       output: { path, fileId },

@@ -8,6 +8,7 @@ import {
   type FileSystem,
   HoldfastError,
   isHoldfastError,
+  type KeyRing,
   LIMITS,
 } from '@holdfast/core';
 import { verifyLog } from '@holdfast/log';
@@ -21,6 +22,7 @@ import {
   tableFileName,
 } from '@holdfast/tables';
 import { checkLayout, type Layout, readLayout } from './layout.ts';
+import { assertKeysOf, isKeyError } from './layout-keys.ts';
 import { problemOf, type StateProblem } from './state-verify.ts';
 
 export interface DatabaseVerifyReport {
@@ -35,12 +37,13 @@ export interface DatabaseVerifyReport {
 type Verifiable = Pick<Table, 'verify' | 'retire'>;
 
 /**
- * Rejects only when it could not look: no database there, or somebody has it open.
+ * Rejects only when it could not look: no database there, somebody has it open, or the keys do not
+ * fit.
  *
  * @param onProgress bytes checked so far and, as far as known, in all.
  */
 export async function verifyDatabase(
-  components: { readonly fileSystem: FileSystem },
+  components: { readonly fileSystem: FileSystem; readonly keys?: KeyRing },
   settings: { readonly dir: string },
   onProgress: (bytes: number, total: number) => void = () => undefined,
 ): Promise<DatabaseVerifyReport> {
@@ -51,7 +54,7 @@ export async function verifyDatabase(
   }
   const lock = await fileSystem.lockDirectory(dir);
   try {
-    return await new DatabaseVerification(fileSystem, dir, onProgress).run();
+    return await new DatabaseVerification(components, dir, onProgress).run();
   } finally {
     await lock.release();
   }
@@ -59,6 +62,7 @@ export async function verifyDatabase(
 
 class DatabaseVerification {
   readonly #fileSystem: FileSystem;
+  readonly #keys: KeyRing | undefined;
   readonly #dir: string;
   readonly #onProgress: (bytes: number, total: number) => void;
   readonly #problems: StateProblem[] = [];
@@ -67,11 +71,12 @@ class DatabaseVerification {
   #total = 0;
 
   constructor(
-    fileSystem: FileSystem,
+    components: { readonly fileSystem: FileSystem; readonly keys?: KeyRing },
     dir: string,
     onProgress: (bytes: number, total: number) => void,
   ) {
-    this.#fileSystem = fileSystem;
+    this.#fileSystem = components.fileSystem;
+    this.#keys = components.keys;
     this.#dir = dir;
     this.#onProgress = onProgress;
   }
@@ -86,7 +91,8 @@ class DatabaseVerification {
       // A mirror may be older than a rebalance: what is damaged shows in the layout itself.
       if (layout.damage !== undefined) this.#problems.push(problemOf(layout.damage, this.#dir));
       else await this.#layoutMirror(layout);
-      const codec = new BlockCodec(layout.databaseId);
+      assertKeysOf(layout, this.#keys, this.#dir);
+      const codec = new BlockCodec(layout.databaseId, this.#keys);
       this.#total = await this.#logBytes();
       await this.#noting(this.#dir, () => this.#state(codec));
       tornBytes = await this.#log(codec);
@@ -166,7 +172,7 @@ class DatabaseVerification {
     try {
       await part();
     } catch (error) {
-      if (!isHoldfastError(error)) throw error;
+      if (!isHoldfastError(error) || isKeyError(error)) throw error;
       this.#problems.push(problemOf(error, path));
     }
   }

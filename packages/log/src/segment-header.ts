@@ -13,6 +13,7 @@ import {
   BLOCK_TYPES,
   type BlockCodec,
   ByteReader,
+  HoldfastError,
   LIMITS,
   type Lsn,
   type SegmentId,
@@ -92,13 +93,15 @@ export function encodeSegmentHeader(
 
 /**
  * `undefined` when `bytes` do not start with an intact header of segment `id`. One that is intact
- * and holds a number beyond all positions throws `FORMAT_INVALID`.
+ * and holds a number beyond all positions throws `FORMAT_INVALID`; one of an encrypted log
+ * `KEY_MISSING`, or `KEY_REQUIRED` when `codec` has no keys.
  */
 export function decodeSegmentHeader(
   codec: BlockCodec,
   bytes: Buffer,
   id: SegmentId,
 ): StoredSegmentHeader | undefined {
+  assertReadable(codec, bytes, id);
   const payload = codec.open(bytes, 0, {
     type: BLOCK_TYPES.segmentHeader,
     fileId: id,
@@ -119,4 +122,18 @@ export function decodeSegmentHeader(
     tag: Buffer.from(block.tag),
     keyId: block.keyId,
   };
+}
+
+/** A log that is used alone has nothing else that says that it is encrypted. */
+function assertReadable(codec: BlockCodec, bytes: Buffer, id: SegmentId): void {
+  const block = codec.peekHeader(bytes, 0);
+  const isHeader = block?.type === BLOCK_TYPES.segmentHeader && block.fileId === id;
+  if (!isHeader || block.keyId === 0 || codec.isEncrypted) return;
+  throw new HoldfastError(
+    'KEY_REQUIRED',
+    `the log is encrypted, and no key was given segment=${id}`,
+    {
+      details: { keyId: block.keyId },
+    },
+  );
 }

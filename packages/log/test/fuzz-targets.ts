@@ -71,9 +71,7 @@ async function targetsOf(encrypted: boolean): Promise<readonly FuzzTarget[]> {
   const frameTarget: FuzzTarget<StoredRecord[] | undefined> = {
     name: `batch-frame${suffix}`,
     corpus: framesOf(firstSegment),
-    codes: encrypted
-      ? ['FORMAT_UNSUPPORTED', keyCode]
-      : ['FORMAT_INVALID', 'FORMAT_UNSUPPORTED', keyCode],
+    codes: encrypted ? ['FORMAT_UNSUPPORTED', keyCode] : ['FORMAT_INVALID', 'FORMAT_UNSUPPORTED'],
     reseal: (mutant, random) => resealFrame(mutant, 0, random, mutant.length),
     parse(input) {
       const head = readFrameHead(input, 0, home, BLOCK);

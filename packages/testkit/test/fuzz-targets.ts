@@ -66,7 +66,7 @@ const bytesTarget: FuzzTarget<Buffer[]> = {
 const blockTarget: FuzzTarget<Buffer> = {
   name: 'block',
   corpus: blocks,
-  codes: ['CHECKSUM_MISMATCH', 'FORMAT_UNSUPPORTED', 'KEY_REQUIRED'],
+  codes: ['CHECKSUM_MISMATCH', 'FORMAT_UNSUPPORTED'],
   reseal: (mutant, random) => resealBlock(DATABASE_ID, mutant, random),
   parse: (input) => codec.decode(input, 0, { ...PLACE, path: 'x' }),
   check(payload, input, sealed) {
