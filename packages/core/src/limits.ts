@@ -356,6 +356,9 @@ export const LIMITS = {
   /** Between two lines of progress in an answer. */
   adminProgressMs: 200,
 
+  /** Parts that a restore fetches at a time. Larger: quicker on long ways, more requests at once. */
+  restoreParts: 4,
+
   // -- command line ------------------------------------------------------------------------
   /** Lines that `stream append --lines` sends in one request. */
   appendLines: 1_000,
