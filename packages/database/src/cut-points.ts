@@ -2,6 +2,12 @@
 export const DATABASE_CUT_POINTS = [
   /** The layout names the keys as they are from now on, its mirror still as they were. */
   'keys.layoutWritten',
+  /** Both copies of the layout name the new key; nothing is under it. */
+  'keys.entered',
+  /** The log goes on under the new key; nothing else is under it. */
+  'keys.logRolled',
+  /** The manifest is under the new key too; what it names is not. */
+  'keys.manifestWritten',
   /** A new database has a manifest and no layout yet: it is not one. */
   'database.created',
   /** This start raised the writer epoch; nothing else is open. */
@@ -36,4 +42,46 @@ export const DATABASE_CUT_POINTS = [
   'database.lastCheckpoint',
 ] as const;
 
+/** Where a crash would hurt a repository most; they fire only where there is one. */
+export const SNAPSHOT_CUT_POINTS = [
+  /** Who creates, deletes or sweeps holds the lease; nothing else happened. */
+  'backup.leaseTaken',
+  /** A lease that had ended is deleted, where the store cannot replace it; none is there. */
+  'backup.leaseDeleted',
+  /** A snapshot has its moment: the files of that manifest are pinned. */
+  'backup.filesPinned',
+  /** A part is in the repository, nobody names it. */
+  'backup.partPut',
+  /** All parts are, nobody names them. */
+  'backup.partsPut',
+  /** The manifest of the snapshot is there; nobody was told. */
+  'backup.snapshotPut',
+  /** A manifest was deleted; its parts are there. */
+  'backup.snapshotDeleted',
+  /** A sweep knows what nobody needs; all of it is there. */
+  'backup.sweepListed',
+  /** It deleted one object of several. */
+  'backup.sweptObject',
+] as const;
+
 export type DatabaseCutPoint = (typeof DATABASE_CUT_POINTS)[number];
+
+/** The same for the archive of a database that has an object store. */
+export const ARCHIVE_CUT_POINTS = [
+  /** The directory knows of a claim that the repository does not have yet. */
+  'backup.claimAnnounced',
+  /** The repository has the claim; the directory does not know. */
+  'backup.claimPut',
+  /** Both know. Nothing is archived under it. */
+  'backup.claimKept',
+  /** A piece is made, and no newer writer was there. */
+  'backup.pieceMade',
+  /** The piece is in the repository; its restore points are not. */
+  'backup.piecePut',
+  /** They are; the directory does not know. */
+  'backup.restorePointsPut',
+  /** The directory knows; the log still keeps what the piece holds. */
+  'backup.archiveNoted',
+] as const;
+
+export type ArchiveCutPoint = (typeof ARCHIVE_CUT_POINTS)[number];

@@ -138,13 +138,25 @@ export class Repository {
   /** In the order of their LSNs. */
   async restorePoints(options: CallOptions = {}): Promise<RestorePoint[]> {
     const points: RestorePoint[] = [];
-    for await (const { key } of this.#list(this.names.marks, options)) {
-      const lsn = this.names.lsnOfMark(key);
-      if (lsn === undefined) continue;
-      const bytes = await this.read(key, LIMITS.maxSmallObjectBytes, options);
-      if (bytes !== undefined) points.push(decodeRestorePoint(this.codec, key, lsn, bytes));
+    for await (const lsn of this.marks(options)) {
+      const point = await this.restorePoint(lsn, options);
+      if (point !== undefined) points.push(point);
     }
     return points;
+  }
+
+  /** LSNs of restore points, as their names say; rising. */
+  async *marks(options: CallOptions = {}): AsyncGenerator<Lsn, void, void> {
+    for await (const { key } of this.#list(this.names.marks, options)) {
+      const lsn = this.names.lsnOfMark(key);
+      if (lsn !== undefined) yield lsn;
+    }
+  }
+
+  async restorePoint(lsn: Lsn, options: CallOptions = {}): Promise<RestorePoint | undefined> {
+    const key = this.names.mark(lsn);
+    const bytes = await this.read(key, LIMITS.maxSmallObjectBytes, options);
+    return bytes === undefined ? undefined : decodeRestorePoint(this.codec, key, lsn, bytes);
   }
 
   async putRestorePoint(point: RestorePoint, options: CallOptions = {}): Promise<void> {
