@@ -12,7 +12,7 @@
  *    of which nobody knows whether it happened. So no sink hears `none` any more.
  */
 import { HoldfastError, type Lsn } from '@holdfast/core';
-import { CORE_RECORDS, type CommitSink, type Log } from '@holdfast/log';
+import { CORE_RECORDS, type CommitSink, type Log, type LogRecord } from '@holdfast/log';
 import type { CommitOptions, Operation, OperationSink } from './engine.ts';
 import type { EngineRegistry } from './engine-registry.ts';
 import { encodeTransaction } from './transaction-record.ts';
@@ -60,6 +60,13 @@ export class CommitPath {
     this.#inFlight++;
   }
 
+  /** A record of no engine: nothing is applied, nothing was planned. */
+  note(record: LogRecord, sink: CommitSink): void {
+    if (this.#failure !== undefined) throw nodeFailed(this.#failure);
+    if (this.#refusal !== undefined) throw this.#refusal;
+    this.#log.submit([record], sink);
+  }
+
   /** Stops everything: reads may go on, no commit will be accepted. */
   fail(error: HoldfastError): void {
     if (this.#failure !== undefined) return;
@@ -92,6 +99,11 @@ export class CommitPath {
   apply(operation: Operation, lsn: Lsn): void {
     this.#observer.applied(operation);
     this.#registry.of(operation).apply(operation, lsn);
+    if (lsn > this.#appliedLsn) this.#appliedLsn = lsn;
+  }
+
+  /** Replay: everything up to `lsn` is applied, though this record may have changed nothing. */
+  passed(lsn: Lsn): void {
     if (lsn > this.#appliedLsn) this.#appliedLsn = lsn;
   }
 
@@ -166,7 +178,11 @@ class PendingCommit implements CommitSink {
   }
 }
 
+/** A commit was not accepted. A newer writer is told as what it is: trying again is of no use. */
 export function nodeFailed(cause: HoldfastError): HoldfastError {
+  if (cause.kind === 'fenced') {
+    return new HoldfastError(cause.code, cause.message, { details: cause.details, cause });
+  }
   return new HoldfastError('NODE_FAILED', FAILED, { cause });
 }
 

@@ -8,6 +8,7 @@
  *    durable go on until close.
  * 3. Checkpoints with the truncation after them run one at a time; merging runs beside them.
  */
+import type { KeyObject } from 'node:crypto';
 import {
   assert,
   type Clock,
@@ -20,13 +21,17 @@ import {
   type ShardId,
   type Timer,
 } from '@holdfast/core';
-import type { Log, LogStats, RecoveryReport } from '@holdfast/log';
+import { CORE_RECORDS, type Log, type LogStats, type RecoveryReport } from '@holdfast/log';
+import type { Archive } from './backup/archiver.ts';
+import type { DatabaseBackup } from './backup/database-backup.ts';
+import { encodeRestorePointName } from './backup/restore-point.ts';
 import type { CheckpointOptions, Checkpointer } from './checkpointer.ts';
 import { CommitPath, nodeFailed } from './commit-path.ts';
 import type { Damage, DamageList, IntegrityStats } from './damage-list.ts';
 import type { DatabaseShard } from './database-shard.ts';
 import type { CommitOptions, EngineHost, Operation, OperationSink, Shard } from './engine.ts';
 import type { EngineRegistry } from './engine-registry.ts';
+import type { KeyCare, KeyHolder, KeyStatus } from './key-care.ts';
 import type { ManifestKeeper } from './manifest-keeper.ts';
 import type { Scrubber, ScrubReport } from './scrubber.ts';
 import { placeInShard } from './shard-placement.ts';
@@ -61,6 +66,8 @@ export interface DatabaseParts {
   readonly checkpointLogBytes: number;
   readonly verifyState: () => Promise<StateProblem[]>;
   readonly damages: DamageList;
+  /** Without an object store there is none. */
+  readonly backup: DatabaseBackup | undefined;
   /** Gives up a merge under way. */
   readonly stopMerging: () => Promise<void>;
   /** Closes files and gives the directory back. */
@@ -72,6 +79,7 @@ export interface Maintenance {
   readonly checkpointer: Checkpointer;
   readonly merger: TableMerger;
   readonly scrubber: Scrubber;
+  readonly keyCare: KeyCare;
 }
 
 export class Database implements EngineHost, AsyncDisposable {
@@ -96,7 +104,7 @@ export class Database implements EngineHost, AsyncDisposable {
     this.#bytesAtCut = parts.log.writtenBytes;
     this.#path = new CommitPath(parts.log, parts.registry, appliedLsn, {
       applied: (operation) => this.#touched(operation.shard),
-      settled: () => this.#settled(),
+      settled: (lsn) => this.#settled(lsn),
       failed: (error) => this.#failed(error),
     });
   }
@@ -105,6 +113,11 @@ export class Database implements EngineHost, AsyncDisposable {
     if (this.#closing !== undefined) return 'closed';
     if (this.#failure !== undefined) return 'failed';
     return this.#parts.log.state === 'full' ? 'full' : 'open';
+  }
+
+  /** Without an object store there is none. */
+  get archive(): Archive | undefined {
+    return this.#parts.backup?.archive;
   }
 
   get appliedLsn(): Lsn {
@@ -146,6 +159,29 @@ export class Database implements EngineHost, AsyncDisposable {
     }
   }
 
+  /** Gives this moment a name that can be restored to. Resolves with its LSN once it is durable. */
+  async mark(name: string): Promise<Lsn> {
+    const parts = [encodeRestorePointName(name)];
+    if (this.#closing !== undefined) throw new HoldfastError('CLOSED', 'database is closed');
+    const record = { type: CORE_RECORDS.restorePoint, shard: 0, tenant: 0, parts };
+    return new Promise((resolve, reject) => {
+      this.#path.note(record, { durable: resolve, failed: reject });
+    });
+  }
+
+  /** Stops every commit from now on: somebody found out that they must not go on. I2. */
+  fail(error: HoldfastError): void {
+    this.#path.fail(error);
+  }
+
+  /** Up to `lsn` the archive has the log: where only it was missing, segments go now. */
+  archived(lsn: Lsn): void {
+    const oldest = this.#parts.log.segments()[0];
+    if (oldest === undefined || oldest.state === 'active' || oldest.lastLsn > lsn) return;
+    if (this.#closing !== undefined || this.#failure !== undefined) return;
+    if (this.#round === undefined) this.#truncate().catch(() => undefined); // it has told
+  }
+
   /** Called once, with the first failure that stops the database; at once if there was one. */
   onFailed(listener: (error: HoldfastError) => void): void {
     if (this.#failure !== undefined) listener(this.#failure);
@@ -159,11 +195,13 @@ export class Database implements EngineHost, AsyncDisposable {
       assert(applied !== undefined, `record names no shard shard=${operation.shard}`);
       if (lsn > applied) this.#path.apply(operation, lsn);
     }
+    this.#path.passed(lsn);
   }
 
   /** The database can be written from now on. */
   start(maintenance: Maintenance): void {
     this.#maintenance = maintenance;
+    this.#parts.backup?.start(this);
     if (this.#parts.log.totalBytes() > this.#parts.checkpointLogBytes) this.#scheduleMaintenance();
   }
 
@@ -195,6 +233,45 @@ export class Database implements EngineHost, AsyncDisposable {
     const maintenance = this.#maintenance;
     assert(maintenance !== undefined, 'scrub before the database was opened');
     return maintenance.scrubber.scrub();
+  }
+
+  /**
+   * What is new is under the first of `keys` from now on, which hold all keys in use; the others are
+   * left by and by, by the scrub. Cut short, it may be asked for again.
+   */
+  async rotateKeys(keys: readonly KeyObject[]): Promise<void> {
+    this.#assertUsable();
+    await this.#care.rotate(keys);
+    this.#maintenance?.scrubber.hurry();
+  }
+
+  /** How much is under which key. */
+  keyStatus(): Promise<KeyStatus> {
+    this.#assertUsable();
+    return this.#care.status();
+  }
+
+  /** Forgets a key that nothing is under any more; `KEY_IN_USE` otherwise. */
+  retireKey(keyId: number): Promise<void> {
+    this.#assertUsable();
+    return this.#care.retire(keyId);
+  }
+
+  /** Somebody else keeps bytes under keys of this database: they count as in use. */
+  addKeyHolder(name: string, holder: KeyHolder): void {
+    this.#care.addHolder(name, holder);
+  }
+
+  /** Resolves once no merge is under way. */
+  async merged(): Promise<void> {
+    await this.#maintenance?.merger.idle();
+  }
+
+  /** Writes one table anew, under the active key. Rejects with the damage it met. */
+  async rewriteTable(fileId: number): Promise<void> {
+    this.#assertUsable();
+    const damage = await this.#merged((merger) => merger.rewrite(fileId));
+    if (damage !== undefined) throw damage;
   }
 
   /** What was found damaged since the start, and what became of it; the newest last. */
@@ -242,11 +319,14 @@ export class Database implements EngineHost, AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#retry?.cancel();
-    await this.#maintenance?.scrubber.close();
+    const scrubbed = this.#maintenance?.scrubber.close(); // it may wait for a merge of its own
     await this.#round?.catch(() => undefined);
     await this.#parts.stopMerging();
+    await scrubbed;
+    await this.#round?.catch(() => undefined);
     await this.#merging?.catch(() => undefined);
     try {
+      await this.#closeBackup();
       if (this.#failure === undefined && this.#maintenance !== undefined) {
         await this.#lastCheckpoint(this.#maintenance);
         await this.#maintenance.scrubber.finish();
@@ -255,6 +335,15 @@ export class Database implements EngineHost, AsyncDisposable {
     } finally {
       await this.#parts.release();
     }
+  }
+
+  /** Before the last checkpoint: what it archives need not stay in the log. */
+  async #closeBackup(): Promise<void> {
+    const { backup, log } = this.#parts;
+    const archive = this.#failure === undefined;
+    if (backup === undefined) return;
+    if (archive) await log.sync();
+    await backup.close({ archive });
   }
 
   /** Without space for it the log still has everything: closing must not fail over it. */
@@ -270,13 +359,27 @@ export class Database implements EngineHost, AsyncDisposable {
     }
   }
 
+  get #care(): KeyCare {
+    assert(this.#maintenance !== undefined, 'keys before the database was opened');
+    return this.#maintenance.keyCare;
+  }
+
   #touched(id: ShardId): void {
     const shard = this.#parts.shards[id];
     assert(shard !== undefined, `no such shard id=${id}`);
     shard.dirty = true;
   }
 
-  #settled(): void {
+  async #truncate(): Promise<void> {
+    try {
+      await this.#parts.log.truncateBefore();
+    } catch (error) {
+      if (this.#closing === undefined && !isSpaceError(error)) this.#path.fail(asFailure(error));
+    }
+  }
+
+  #settled(lsn: Lsn): void {
+    this.#parts.backup?.settled(lsn);
     for (const engine of this.#parts.registry.engines) engine.settled();
     if (this.#uncheckpointedBytes() >= this.#parts.checkpointLogBytes) this.#scheduleMaintenance();
   }
@@ -343,10 +446,17 @@ export class Database implements EngineHost, AsyncDisposable {
   }
 
   async #runMerge(): Promise<HoldfastError | undefined> {
+    const damage = await this.#merged((merger) => merger.run());
+    this.#maintenance?.scrubber.attend();
+    return damage;
+  }
+
+  async #merged(
+    merge: (merger: TableMerger) => Promise<HoldfastError | undefined>,
+  ): Promise<HoldfastError | undefined> {
+    assert(this.#maintenance !== undefined, 'merging before the database was opened');
     try {
-      const damage = await this.#maintenance?.merger.run();
-      this.#maintenance?.scrubber.attend();
-      return damage;
+      return await merge(this.#maintenance.merger);
     } catch (error) {
       if (this.#closing === undefined) this.#path.fail(asFailure(error));
       throw error;

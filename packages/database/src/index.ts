@@ -1,3 +1,6 @@
+export type { Archive, ArchiveCondition, ArchiveStats } from './backup/archiver.ts';
+export type { BackupSettings } from './backup/database-backup.ts';
+export type { KeyHolder, KeyStatus, KeyUse } from './key-care.ts';
 export { DATABASE_CUT_POINTS, type DatabaseCutPoint } from './cut-points.ts';
 export { Database, type DatabaseState, type DatabaseStats } from './database.ts';
 export type { Damage, DamageKind, DamageState, IntegrityStats } from './damage-list.ts';

@@ -189,7 +189,8 @@ export function assertShardCount(count: number): void {
   }
 }
 
-function encodeLayout(layout: Layout): Buffer {
+/** The bytes of `layout.json`. */
+export function encodeLayout(layout: Layout): Buffer {
   const fields = layoutFields(layout);
   return Buffer.from(`${JSON.stringify({ ...fields, check: checkOf(fields) }, null, 2)}\n`);
 }

@@ -27,6 +27,7 @@ import {
   SILENT,
 } from '@holdfast/core';
 import { type Log, openLog } from '@holdfast/log';
+import type { ObjectStore } from '@holdfast/objects';
 import {
   BlockCache,
   type Compactor,
@@ -37,6 +38,7 @@ import {
   Table,
   tableFileName,
 } from '@holdfast/tables';
+import { type BackupSettings, DatabaseBackup } from './backup/database-backup.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { damageOf, DamageList, pathIn } from './damage-list.ts';
 import { Database } from './database.ts';
@@ -47,12 +49,14 @@ import { ExtentStore } from './extent-store.ts';
 import { FilePins } from './file-pins.ts';
 import {
   assertShardCount,
+  encodeLayout,
   type Layout,
   mendLayout,
   readLayout,
   settleLayout,
   writeLayout,
 } from './layout.ts';
+import { KeyCare, type KeyCareParts } from './key-care.ts';
 import { LayoutKeeper } from './layout-keeper.ts';
 import { assertKeysOf, withActiveKey } from './layout-keys.ts';
 import { removeLeftovers } from './leftovers.ts';
@@ -72,6 +76,8 @@ export interface DatabaseComponents {
   readonly compactor?: Compactor;
   /** Encrypts a new database, and opens an encrypted one: `KeyRing`. */
   readonly keys?: KeyRing;
+  /** Where backups go: the archive begins with the open. Stays its owner's. */
+  readonly objects?: ObjectStore;
 }
 
 export interface DatabaseSettings {
@@ -88,6 +94,8 @@ export interface DatabaseSettings {
   readonly scrubIntervalMs?: number;
   /** What a pass reads. Smaller: longer passes, a calmer disk. */
   readonly scrubBytesPerSecond?: number;
+  /** How the archive goes; of use with `objects`. */
+  readonly backup?: BackupSettings;
 }
 
 export async function openDatabase(
@@ -108,7 +116,8 @@ export async function openDatabase(
   }
 }
 
-type Components = Required<Omit<DatabaseComponents, 'keys'>> & Pick<DatabaseComponents, 'keys'>;
+type Optional = 'keys' | 'objects';
+type Components = Required<Omit<DatabaseComponents, Optional>> & Pick<DatabaseComponents, Optional>;
 
 /** The steps of opening, with what has to be given back when one of them fails. */
 class Opening {
@@ -122,6 +131,7 @@ class Opening {
   readonly #quarantine: Quarantine;
   readonly #reserveBytes: number;
   #log: Log | undefined;
+  #backup: DatabaseBackup | undefined;
   #extents: ExtentStore | undefined;
   #shards: DatabaseShard[] = [];
 
@@ -156,6 +166,7 @@ class Opening {
     const shared = { fileSystem, codec, cache: this.#cache, logger, onDamage, pins };
     const extents = await this.#openFiles(shared, keeper);
     const log = await this.#openLog(layout.current, keeper.current);
+    const backup = await this.#openBackup(log, codec, layout);
     const { dir } = this.#settings;
     const state = { shards: this.#shards, extents, manifest: keeper };
     const floor = log.floor('checkpoint');
@@ -175,6 +186,7 @@ class Opening {
           ...(await verifyState(state)),
         ],
         damages: this.#damages,
+        backup,
         stopMerging: () => this.#components.compactor.close(),
         release: () => this.abandon(),
       },
@@ -182,7 +194,8 @@ class Opening {
     );
     await this.#loadEngines(database, log, leastApplied(keeper.current));
     const mirrored = await removeLeftovers(shared, dir, keeper.current);
-    const scrubber = this.#scrubber(database, { ...state, log, layout });
+    const keyCare = this.#keyCare(database, { ...state, codec, log, layout });
+    const scrubber = this.#scrubber(database, keyCare, { ...state, log, layout });
     const onDropped = (path: string): void => scrubber.dropped(path);
     database.start({
       checkpointer: new Checkpointer(shared, {
@@ -198,13 +211,29 @@ class Opening {
         { ...state, dir, databaseId: layout.current.databaseId, onDropped },
       ),
       scrubber,
+      keyCare,
     });
     scrubber.start(mirrored);
     return database;
   }
 
+  #keyCare(
+    database: Database,
+    state: Pick<KeyCareParts, 'codec' | 'shards' | 'extents' | 'manifest' | 'log' | 'layout'>,
+  ): KeyCare {
+    return new KeyCare({
+      ...state,
+      logger: this.#components.logger,
+      registry: this.#registry,
+      checkpoint: (rewrite) => database.checkpointWith(rewrite === undefined ? {} : { rewrite }),
+      rewriteTable: (fileId) => database.rewriteTable(fileId),
+      merged: () => database.merged(),
+    });
+  }
+
   #scrubber(
     database: Database,
+    keyCare: KeyCare,
     state: Pick<ScrubberParts, 'shards' | 'extents' | 'manifest' | 'log' | 'layout'>,
   ): Scrubber {
     return new Scrubber(
@@ -218,6 +247,7 @@ class Opening {
         damages: this.#damages,
         quarantine: this.#quarantine,
         checkpoint: (rewrite) => database.checkpointWith(rewrite === undefined ? {} : { rewrite }),
+        reencrypt: (pace) => keyCare.reencrypt(pace),
       },
       {
         intervalMs: this.#settings.scrubIntervalMs ?? LIMITS.scrubIntervalMs,
@@ -248,8 +278,29 @@ class Opening {
     this.#damages.report(damageOf(error, repaired));
   }
 
+  /** Before anything is committed: another writer may be there. */
+  async #openBackup(
+    log: Log,
+    codec: BlockCodec,
+    layout: LayoutKeeper,
+  ): Promise<DatabaseBackup | undefined> {
+    const { objects, ...components } = this.#components;
+    if (objects === undefined) return undefined;
+    const { databaseId, shardCount } = layout.current;
+    this.#backup = await DatabaseBackup.open(
+      {
+        ...components,
+        ...{ objects, codec, log, databaseId, shardCount, dir: this.#settings.dir },
+        layout: () => encodeLayout(layout.current),
+      },
+      this.#settings.backup ?? {},
+    );
+    return this.#backup;
+  }
+
   /** Gives back everything held; also the way a database is closed. */
   async abandon(): Promise<void> {
+    await this.#backup?.close({ archive: false });
     await this.#log?.close().catch(() => undefined);
     await this.#extents?.close();
     for (const shard of this.#shards) {

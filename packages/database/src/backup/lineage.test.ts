@@ -6,7 +6,7 @@ import type { WriterClaim } from './writer-claim.ts';
 
 function claim(epoch: number, parent: number, from: number): WriterClaim {
   const claimId = epoch.toString(16).padStart(32, '0');
-  return { epoch, claimId, parent, from: from as Lsn, claimedAtMs: 0 };
+  return { epoch, claimId, parent, from: from as Lsn, shardCount: 4, claimedAtMs: 0 };
 }
 
 function rangesOf(lineage: Lineage | undefined): (number | undefined)[][] {

@@ -106,6 +106,11 @@ export class RepositoryNames {
     return epoch === undefined ? all : `${all}${digits(epoch)}/`;
   }
 
+  /** Lies before every piece of the epoch that begins at `lsn` or later, and behind all others. */
+  piecesFrom(epoch: number, lsn: Lsn): string {
+    return this.pieces(epoch) + digits(lsn);
+  }
+
   piece(piece: ArchivePieceName): string {
     const { epoch, firstLsn, lastLsn, fromMs, toMs } = piece;
     const key = piece.keyId.toString(16).padStart(8, '0');

@@ -14,6 +14,8 @@ export interface WriterClaim {
   readonly parent: number;
   /** The first LSN that is this epoch's: what comes before is the parent's. */
   readonly from: Lsn;
+  /** Of the database then: records of another number of shards are of no use to its snapshots. */
+  readonly shardCount: number;
   /** Wall clock, ms since 1970. */
   readonly claimedAtMs: number;
 }
@@ -29,18 +31,21 @@ export function decodeWriterClaim(
   epoch: number,
   bytes: Buffer,
 ): WriterClaim {
-  const { claimId, parent, from, claimedAtMs } = openObject(codec, placeOf(key, epoch), bytes);
+  const value = openObject(codec, placeOf(key, epoch), bytes);
+  const { claimId, parent, from, shardCount, claimedAtMs } = value;
   if (
     typeof claimId !== 'string' ||
     !/^[0-9a-f]{32}$/.test(claimId) ||
     !isCount(parent) ||
     parent >= epoch ||
     !isCount(from) ||
+    from === 0 ||
+    !isCount(shardCount) ||
     !isCount(claimedAtMs)
   ) {
     throw new HoldfastError('FORMAT_INVALID', `writer claim makes no sense key=${key}`);
   }
-  return { epoch, claimId, parent, from: from as Lsn, claimedAtMs };
+  return { epoch, claimId, parent, from: from as Lsn, shardCount, claimedAtMs };
 }
 
 function placeOf(key: string, epoch: number): ObjectPlace {

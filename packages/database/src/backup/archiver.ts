@@ -1,0 +1,401 @@
+/**
+ * The continuous archive: puts what is durable in the log into the repository as pieces, one after
+ * the other, so that a lost disk costs seconds. It becomes the writer of the repository first, and
+ * stops the database when it no longer is.
+ *
+ * Invariants
+ * 1. A piece holds only durable records, read back from the log and checked by it; pieces of our
+ *    epoch follow one another without a gap.
+ * 2. The floor of the log rises only to what this directory durably remembers as archived, after
+ *    its piece and its restore points were put.
+ * 3. A piece whose put failed is put again with the same bytes under the same name: what came of the
+ *    failed one does not matter.
+ * 4. Memory: the records of one piece and its bytes, whatever waits in the log.
+ * 5. A store that is away never stops the database; a newer writer, or an archive that is not of
+ *    this log, does.
+ * 6. After `close` resolved nothing runs.
+ *
+ * Owner: the `DatabaseBackup`.
+ */
+import {
+  type Clock,
+  cut,
+  HoldfastError,
+  isHoldfastError,
+  type Logger,
+  LIMITS,
+  type Lsn,
+  type Random,
+  type Timer,
+} from '@holdfast/core';
+import type { Log, LogFloor, StoredRecord } from '@holdfast/log';
+import { restorePointsIn } from './archive-comparison.ts';
+import { ArchiveLag } from './archive-lag.ts';
+import {
+  ARCHIVED_RECORD_BYTES,
+  type EncodedArchivePiece,
+  encodeArchivePiece,
+  NO_TAG,
+} from './archive-piece.ts';
+import type { ArchiveMemory } from './archive-state.ts';
+import type { Repository } from './repository.ts';
+import type { RestorePoint } from './restore-point.ts';
+import type { WriterClaim } from './writer-claim.ts';
+import type { WriterFence } from './writer-fence.ts';
+
+export type ArchiveCondition =
+  /** Not the writer of the repository yet. */
+  | 'claiming'
+  /** All is well; what is durable is archived within the interval. */
+  | 'archiving'
+  /** The last attempt failed; it goes on by itself. */
+  | 'behind'
+  /** Another node is the writer now. */
+  | 'fenced'
+  /** The repository and this directory do not go together. */
+  | 'refused'
+  | 'closed';
+
+export interface ArchiveStats {
+  readonly state: ArchiveCondition;
+  /** Of our claim; `undefined` while claiming. */
+  readonly epoch: number | undefined;
+  /** Everything up to here is in the repository; 0 while nobody knows. */
+  readonly archivedLsn: Lsn;
+  /** Age of the oldest record that is not archived; 0 for none. */
+  readonly lagSeconds: number;
+  readonly lagRecords: number;
+  /** Bytes of the log that they take, at most. */
+  readonly lagBytes: number;
+  readonly pieces: number;
+  readonly pieceBytes: number;
+  /** Of the last attempt, when it failed. */
+  readonly lastError: { readonly code: string; readonly message: string } | undefined;
+}
+
+/** What others see of it. */
+export interface Archive {
+  stats(): ArchiveStats;
+  /** Archives everything durable now. Rejects with what the first attempt after the call says. */
+  flush(): Promise<void>;
+}
+
+export interface ArchiverParts {
+  readonly repository: Repository;
+  readonly memory: ArchiveMemory;
+  readonly fence: WriterFence;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Becomes the writer of the repository. */
+  readonly enter: (signal: AbortSignal) => Promise<WriterClaim>;
+  /** Puts into the repository what has to be there before any piece. */
+  readonly prepare: (signal: AbortSignal) => Promise<void>;
+  /** Stops the database. I5. */
+  readonly fail: (error: HoldfastError) => void;
+  /** The floor of the log rose. */
+  readonly archived: (lsn: Lsn) => void;
+}
+
+export interface ArchiverSettings {
+  readonly intervalMs: number;
+  readonly pieceBytes: number;
+  readonly fenceCheckIntervalMs: number;
+}
+
+/** A piece on its way. I3. */
+interface Outgoing {
+  readonly piece: EncodedArchivePiece;
+  readonly restorePoints: readonly RestorePoint[];
+}
+
+interface Waiter {
+  readonly lsn: Lsn;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+const REFUSALS: ReadonlySet<string> = new Set([
+  'WRITER_FENCED',
+  'ARCHIVE_AHEAD',
+  'ARCHIVE_DIVERGED',
+  'REPOSITORY_ROLLED_BACK',
+]);
+
+/** True for what trying again cannot mend: somebody has to decide. */
+export function isArchiveRefusal(error: unknown): boolean {
+  return isHoldfastError(error) && REFUSALS.has(error.code);
+}
+
+export class Archiver implements Archive {
+  readonly #parts: ArchiverParts;
+  readonly #settings: ArchiverSettings;
+  /** Stays after a close: what is not archived stays in the log. */
+  #floor: LogFloor;
+  readonly #lag: ArchiveLag;
+  readonly #closing = new AbortController();
+  #state: ArchiveCondition = 'claiming';
+  #claim: WriterClaim | undefined;
+  #archivedLsn: Lsn;
+  #previousTag: Buffer = NO_TAG;
+  #outgoing: Outgoing | undefined;
+  #pieces = 0;
+  #pieceBytes = 0;
+  #failures = 0;
+  #lastError: HoldfastError | undefined;
+  #fenceCheckedMs = -Infinity;
+  #waiters: Waiter[] = [];
+  /** Ends the pause between two rounds; `undefined` during one. */
+  #wake: (() => void) | undefined;
+  #woken = false;
+  #loop: Promise<void> | undefined;
+
+  constructor(parts: ArchiverParts, settings: ArchiverSettings) {
+    this.#parts = parts;
+    this.#settings = settings;
+    this.#archivedLsn = parts.memory.current.archivedLsn;
+    this.#floor = parts.log.floor('archive');
+    this.#floor.raise(this.#archivedLsn); // I2
+    this.#lag = new ArchiveLag(parts.log, parts.clock, this.#archivedLsn);
+  }
+
+  /** Becomes the writer, or rejects; the loop goes on with it where this could not. */
+  async enter(signal: AbortSignal): Promise<void> {
+    const claim = await this.#parts.enter(signal);
+    this.#claim = claim;
+    this.#previousTag = NO_TAG;
+    this.#outgoing = undefined;
+    this.#parts.fence.claimed(claim.epoch);
+    this.#fenceCheckedMs = this.#parts.clock.monotonicMs();
+    this.#raise((claim.from - 1) as Lsn);
+    this.#state = 'archiving';
+    this.#parts.logger.info('archive.claimed', { epoch: claim.epoch, from: claim.from });
+  }
+
+  start(): void {
+    this.#loop ??= this.#run();
+  }
+
+  /** A batch is durable up to `lsn`. Cheap: called after every batch. */
+  settled(lsn: Lsn): void {
+    this.#lag.durable(lsn);
+    if (this.#failures === 0 && this.#lag.pieceBytes() >= this.#settings.pieceBytes) this.#wakeUp();
+  }
+
+  stats(): ArchiveStats {
+    const error = this.#lastError;
+    return {
+      state: this.#state,
+      epoch: this.#claim?.epoch,
+      archivedLsn: this.#archivedLsn,
+      ...this.#lag.stats(),
+      pieces: this.#pieces,
+      pieceBytes: this.#pieceBytes,
+      lastError: error === undefined ? undefined : { code: error.code, message: error.message },
+    };
+  }
+
+  flush(): Promise<void> {
+    const lsn = this.#parts.log.durableLsn;
+    if (this.#claim !== undefined && lsn <= this.#archivedLsn) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const ended = this.#ended();
+      if (ended !== undefined) return reject(ended);
+      this.#waiters.push({ lsn, resolve, reject });
+      this.#wakeUp();
+    });
+  }
+
+  /** Stops at the next step. What is not archived stays in the log. Idempotent. */
+  async close(): Promise<void> {
+    this.#closing.abort(new HoldfastError('CLOSED', 'database is closed'));
+    this.#wakeUp();
+    await this.#loop;
+    if (this.#state !== 'fenced' && this.#state !== 'refused') this.#state = 'closed';
+    this.#reject(this.#ended());
+  }
+
+  #ended(): HoldfastError | undefined {
+    if (this.#state === 'fenced' || this.#state === 'refused') return this.#lastError;
+    const { signal } = this.#closing;
+    return signal.aborted ? (signal.reason as HoldfastError) : undefined;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      try {
+        await this.#round(signal);
+        this.#failures = 0;
+        this.#lastError = undefined;
+        this.#state = 'archiving';
+      } catch (error) {
+        if (signal.aborted) return;
+        if (this.#failed(error)) return;
+      }
+      await this.#pause();
+    }
+  }
+
+  async #round(signal: AbortSignal): Promise<void> {
+    if (this.#claim === undefined) await this.enter(signal);
+    const now = this.#parts.clock.monotonicMs();
+    if (now - this.#fenceCheckedMs >= this.#settings.fenceCheckIntervalMs) {
+      await this.#checkFence(signal);
+    }
+    if (this.#outgoing !== undefined) await this.#publish(this.#outgoing, signal);
+    const to = this.#parts.log.durableLsn;
+    const turn = this.#lag.turn();
+    if (to > this.#archivedLsn) {
+      for await (const records of this.#runsUpTo(to)) {
+        await this.#publish(this.#outgoingOf(records), signal);
+        if (signal.aborted) return;
+      }
+    }
+    this.#lag.archivedAll(turn);
+    const reached = this.#waiters.filter(({ lsn }) => lsn <= this.#archivedLsn);
+    this.#waiters = this.#waiters.filter(({ lsn }) => lsn > this.#archivedLsn);
+    for (const { resolve } of reached) resolve();
+    if (this.#waiters.length > 0) this.#woken = true;
+  }
+
+  /** What is durable and not archived, in runs of the size of a piece. I1, I4. */
+  async *#runsUpTo(to: Lsn): AsyncGenerator<StoredRecord[], void, void> {
+    const { pieceBytes } = this.#settings;
+    let next = this.#archivedLsn + 1;
+    let records: StoredRecord[] = [];
+    let bytes = 0;
+    for await (const record of this.#parts.log.replay({ from: next as Lsn, to })) {
+      if (record.lsn !== next) throw this.#gap(next as Lsn, record.lsn);
+      next++;
+      const size = record.payload.length + ARCHIVED_RECORD_BYTES;
+      if (records.length > 0 && bytes + size > pieceBytes) {
+        this.#lag.oldest(records[0] as StoredRecord);
+        yield records;
+        records = [];
+        bytes = 0;
+      }
+      records.push(record);
+      bytes += size;
+    }
+    if (records.length === 0) return;
+    this.#lag.oldest(records[0] as StoredRecord);
+    yield records;
+  }
+
+  /** The log was let go before it was archived: another claim says where the archive goes on. */
+  #gap(wantedLsn: Lsn, foundLsn: Lsn): HoldfastError {
+    this.#claim = undefined;
+    this.#state = 'claiming';
+    return new HoldfastError('LSN_GAP', `log lacks records to archive wanted=${wantedLsn}`, {
+      details: { wantedLsn, foundLsn },
+    });
+  }
+
+  #outgoingOf(records: StoredRecord[]): Outgoing {
+    const { repository } = this.#parts;
+    const { epoch } = this.#claim as WriterClaim;
+    const content = { epoch, previousTag: this.#previousTag, records };
+    const piece = encodeArchivePiece(repository.codec, repository.names, content);
+    const outgoing = { piece, restorePoints: restorePointsIn(records, epoch) };
+    this.#outgoing = outgoing;
+    return outgoing;
+  }
+
+  async #publish({ piece, restorePoints }: Outgoing, signal: AbortSignal): Promise<void> {
+    const { repository, memory } = this.#parts;
+    await this.#parts.prepare(signal);
+    await this.#checkFence(signal);
+    await cut('backup.pieceMade');
+    const { length } = piece.bytes;
+    await repository.store.put(piece.key, piece.bytes, { signal, contentLength: length });
+    await cut('backup.piecePut');
+    for (const point of restorePoints) await repository.putRestorePoint(point, { signal });
+    await cut('backup.restorePointsPut');
+    const { firstLsn, lastLsn } = piece.name;
+    await memory.save({ ...memory.current, archivedLsn: lastLsn, archivedFrom: firstLsn });
+    await cut('backup.archiveNoted');
+    this.#outgoing = undefined;
+    this.#previousTag = piece.tag;
+    this.#pieces++;
+    this.#pieceBytes += length;
+    this.#raise(lastLsn); // I2
+  }
+
+  #raise(lsn: Lsn): void {
+    if (lsn < this.#archivedLsn) this.#lowerFloor();
+    this.#archivedLsn = lsn;
+    this.#lag.archived(lsn);
+    this.#floor.raise(lsn);
+    this.#parts.archived(lsn);
+  }
+
+  /** A claim went back behind what an earlier one archived: floors do not fall. */
+  #lowerFloor(): void {
+    const floor = this.#parts.log.floor('archive');
+    this.#floor.release();
+    this.#floor = floor;
+  }
+
+  async #checkFence(signal: AbortSignal): Promise<void> {
+    await this.#parts.fence.check({ signal });
+    this.#fenceCheckedMs = this.#parts.clock.monotonicMs();
+  }
+
+  /** True when the loop ends. I5. */
+  #failed(cause: unknown): boolean {
+    const error = isHoldfastError(cause)
+      ? cause
+      : new HoldfastError('STORAGE_UNAVAILABLE', 'archiving failed', { cause });
+    this.#lastError = error;
+    const { logger } = this.#parts;
+    const fields = { code: error.code, message: error.message };
+    if (isArchiveRefusal(error)) {
+      this.#state = error.code === 'WRITER_FENCED' ? 'fenced' : 'refused';
+      logger.error('archive.stopped', fields);
+      this.#parts.fail(error);
+      this.#reject(error);
+      return true;
+    }
+    this.#failures++;
+    if (this.#claim !== undefined) this.#state = 'behind';
+    if (this.#failures === 1) logger.warn('archive.behind', fields);
+    this.#reject(error);
+    return false;
+  }
+
+  #reject(error: HoldfastError | undefined): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const { reject } of waiters) reject(error);
+  }
+
+  async #pause(): Promise<void> {
+    if (this.#woken) {
+      this.#woken = false;
+      return;
+    }
+    let timer: Timer | undefined;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      timer = this.#parts.clock.after(this.#pauseMs(), resolve);
+    });
+    timer?.cancel();
+    this.#wake = undefined;
+    this.#woken = false;
+  }
+
+  #pauseMs(): number {
+    if (this.#failures === 0) {
+      return Math.min(this.#settings.intervalMs, this.#settings.fenceCheckIntervalMs);
+    }
+    const longest = LIMITS.archiveRetryMs * 2 ** Math.min(this.#failures - 1, 16);
+    return 1 + this.#parts.random.integer(Math.min(longest, LIMITS.maxArchiveRetryMs));
+  }
+
+  #wakeUp(): void {
+    if (this.#wake === undefined) this.#woken = true;
+    else this.#wake();
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * The backup of an open database: its repository, its place in it as the one writer, the archive,
+ * and the snapshots.
+ *
+ * Invariants
+ * 1. An open waits for the object store only so long; a store that is away does not stop it. What
+ *    only an operator can decide does (`isArchiveRefusal`).
+ * 2. The repository's copy of the layout is no older than any piece or snapshot put after it.
+ *
+ * Owner: the database. The object store is its caller's.
+ */
+import {
+  type BlockCodec,
+  type Clock,
+  type FileSystem,
+  HoldfastError,
+  isHoldfastError,
+  LIMITS,
+  type Logger,
+  type Lsn,
+  type Random,
+} from '@holdfast/core';
+import type { Log } from '@holdfast/log';
+import type { ObjectStore } from '@holdfast/objects';
+import { type Archive, Archiver, isArchiveRefusal } from './archiver.ts';
+import { ArchiveMemory } from './archive-state.ts';
+import { Repository } from './repository.ts';
+import { repositoryId } from './repository-names.ts';
+import { WriterEntry } from './writer-entry.ts';
+import { WriterFence } from './writer-fence.ts';
+
+export interface BackupSettings {
+  /** What is durable is archived within this time. Smaller: less is lost with a disk, more requests. */
+  readonly archiveIntervalMs?: number;
+  /** As soon as this much waits it is archived. */
+  readonly archivePieceBytes?: number;
+  readonly fenceCheckIntervalMs?: number;
+  /** How long an open waits for the object store. */
+  readonly openTimeoutMs?: number;
+  /** How long a close tries to archive what is left. */
+  readonly closeTimeoutMs?: number;
+  /** This directory is right, whoever wrote the repository last and whatever else it holds. */
+  readonly takeOver?: boolean;
+  /** The repository may lack what this directory archived. */
+  readonly acceptRollback?: boolean;
+}
+
+export interface BackupParts {
+  readonly objects: ObjectStore;
+  readonly fileSystem: FileSystem;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly codec: BlockCodec;
+  readonly log: Log;
+  readonly dir: string;
+  readonly databaseId: Uint8Array;
+  readonly shardCount: number;
+  /** `layout.json` as it is now. */
+  readonly layout: () => Buffer;
+}
+
+/** What of the database the backup acts on. */
+export interface BackupHost {
+  /** Stops the database. */
+  fail(error: HoldfastError): void;
+  /** Everything up to `lsn` is archived: the log may be let go further. */
+  archived(lsn: Lsn): void;
+}
+
+export class DatabaseBackup {
+  readonly repository: Repository;
+  readonly fence: WriterFence;
+  readonly #parts: BackupParts;
+  readonly #settings: BackupSettings;
+  readonly #archiver: Archiver;
+  #host: BackupHost | undefined;
+  /** As it was put last. */
+  #layout: Buffer | undefined;
+
+  private constructor(parts: BackupParts, settings: BackupSettings, memory: ArchiveMemory) {
+    this.#parts = parts;
+    this.#settings = settings;
+    const { clock, random, log, logger, shardCount } = parts;
+    const repository = new Repository(parts.objects, parts.codec, repositoryId(parts.databaseId));
+    this.repository = repository;
+    this.fence = new WriterFence(repository, (error) => this.#host?.fail(error));
+    const entry = new WriterEntry(
+      { repository, memory, log, clock, random, logger, shardCount },
+      {
+        takeOver: settings.takeOver ?? false,
+        acceptRollback: settings.acceptRollback ?? false,
+      },
+    );
+    this.#archiver = new Archiver(
+      {
+        ...{ repository, memory, log, clock, random, logger, fence: this.fence },
+        enter: (signal) => entry.enter({ signal }),
+        prepare: (signal) => this.putLayout(signal),
+        fail: (error) => this.#host?.fail(error),
+        archived: (lsn) => this.#host?.archived(lsn),
+      },
+      {
+        intervalMs: settings.archiveIntervalMs ?? LIMITS.archiveIntervalMs,
+        pieceBytes: settings.archivePieceBytes ?? LIMITS.archivePieceBytes,
+        fenceCheckIntervalMs: settings.fenceCheckIntervalMs ?? LIMITS.fenceCheckIntervalMs,
+      },
+    );
+  }
+
+  /** From here on the log keeps what is not archived. Rejects with what stops the open. I1. */
+  static async open(parts: BackupParts, settings: BackupSettings): Promise<DatabaseBackup> {
+    const { fileSystem, codec, dir } = parts;
+    const id = repositoryId(parts.databaseId);
+    const forget = settings.takeOver ?? false;
+    const memory = await ArchiveMemory.open({ fileSystem, codec, dir }, id, forget);
+    const backup = new DatabaseBackup(parts, settings, memory);
+    await backup.#enter();
+    return backup;
+  }
+
+  get archive(): Archive {
+    return this.#archiver;
+  }
+
+  start(host: BackupHost): void {
+    this.#host = host;
+    this.#archiver.start();
+  }
+
+  /** A batch is durable and applied up to `lsn`. */
+  settled(lsn: Lsn): void {
+    this.#archiver.settled(lsn);
+  }
+
+  /** Puts the layout where the repository has another one. I2. */
+  async putLayout(signal: AbortSignal): Promise<void> {
+    const layout = this.#parts.layout();
+    if (this.#layout?.equals(layout) === true) return;
+    const { layout: key } = this.repository.names;
+    const there = await this.repository.read(key, LIMITS.maxSmallObjectBytes, { signal });
+    if (there?.equals(layout) !== true) await this.repository.store.put(key, layout, { signal });
+    this.#layout = layout;
+  }
+
+  /** @param archive what is left, for a bounded time. */
+  async close({ archive }: { readonly archive: boolean }): Promise<void> {
+    if (archive) await this.#archiveTheRest();
+    await this.#archiver.close();
+  }
+
+  async #archiveTheRest(): Promise<void> {
+    const { clock, logger } = this.#parts;
+    const { promise: late, cancel } = alarm(
+      clock,
+      this.#settings.closeTimeoutMs ?? LIMITS.archiveCloseTimeoutMs,
+    );
+    try {
+      await Promise.race([this.#archiver.flush(), late]);
+    } catch (error) {
+      const { archivedLsn, lagRecords } = this.#archiver.stats();
+      const reason = isHoldfastError(error) ? error.code : String(error);
+      logger.warn('archive.incomplete', { archivedLsn, lagRecords, reason });
+    } finally {
+      cancel();
+    }
+  }
+
+  async #enter(): Promise<void> {
+    const { clock, logger } = this.#parts;
+    const timeout = new AbortController();
+    const timer = clock.after(this.#settings.openTimeoutMs ?? LIMITS.archiveOpenTimeoutMs, () =>
+      timeout.abort(inTime()),
+    );
+    try {
+      await this.#archiver.enter(timeout.signal);
+      await this.putLayout(timeout.signal);
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      logger.warn('archive.storeAway', { code: error.code, message: error.message });
+    } finally {
+      timer.cancel();
+    }
+  }
+}
+
+/** The store may be there later. What is wrong with it or with us is told at once. I1. */
+function isAway(error: unknown): error is HoldfastError {
+  if (!isHoldfastError(error) || isArchiveRefusal(error)) return false;
+  return error.kind === 'unavailable' || error.kind === 'denied' || error.code === 'ABORTED';
+}
+
+function alarm(clock: Clock, afterMs: number): { promise: Promise<never>; cancel: () => void } {
+  let cancel = (): void => undefined;
+  const promise = new Promise<never>((_, reject) => {
+    const timer = clock.after(afterMs, () => reject(inTime()));
+    cancel = () => timer.cancel();
+  });
+  return { promise, cancel };
+}
+
+function inTime(): HoldfastError {
+  return new HoldfastError('ABORTED', 'the object store did not answer in time');
+}
