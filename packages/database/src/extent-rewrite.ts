@@ -82,7 +82,7 @@ export async function rewriteExtents(
   const replaces = new Set<number>();
   for (const { fileId } of candidates) {
     try {
-      for (const { parts, ...copied } of await liveExtents(state, fileId)) {
+      for (const { parts, ...copied } of await allLiveExtents(state, fileId)) {
         moves.push({ ...copied, to: writer.add(copied.owner, parts) });
       }
       replaces.add(fileId);
@@ -117,6 +117,44 @@ export async function rewriteExtents(
   return rewrite;
 }
 
+/**
+ * Copies the live extents of one file, as many as a rewrite may hold, whatever the file is like;
+ * `undefined` when it cannot be read or there is no room. What was copied leaves it with the cut; with
+ * the last of them the file goes.
+ */
+export async function moveExtents(
+  { logger, ...state }: State & { readonly logger: Logger },
+  fileId: number,
+): Promise<Rewrite | undefined> {
+  const { extents, manifest } = state;
+  const writer = extents.newWriter();
+  const moves: Move[] = [];
+  let isWhole = true;
+  try {
+    for await (const { parts, ...copied } of liveExtents(state, fileId)) {
+      const { length } = copied.from;
+      if (moves.length > 0 && writer.payloadBytes + length > LIMITS.extentRewriteBytes) {
+        isWhole = false;
+        break;
+      }
+      moves.push({ ...copied, to: writer.add(copied.owner, parts) });
+    }
+    const replaces = new Set(isWhole ? [fileId] : []);
+    const from = manifest.current.extentFiles.find((file) => file.fileId === fileId);
+    const shard = (from?.shard ?? 0) as ShardId;
+    const rewrite = await writeRewrite(extents, writer, { shard, replaces, moves });
+    await cut('database.extentsRewritten');
+    return rewrite;
+  } catch (error) {
+    extents.abandon(writer.fileId);
+    if (isSpaceError(error)) return undefined;
+    if (!isUnreadable(error)) throw error;
+    logger.warn('database.extentsNotRewritten', { fileId, code: error.code });
+    extents.suspect(error);
+    return undefined;
+  }
+}
+
 /** The new file is on disk; nothing points at it before `moveOwners`. */
 export async function writeRewrite(
   extents: ExtentStore,
@@ -145,19 +183,24 @@ export function moveOwners(rewrite: Rewrite, state: State): void {
   }
 }
 
-/** The extents of a file that rows point at, with their bytes. I3: all of them, or it rejects. */
-async function liveExtents(state: State, fileId: number): Promise<Copied[]> {
+/** I3: all of them, or it rejects. */
+async function allLiveExtents(state: State, fileId: number): Promise<Copied[]> {
+  const live: Copied[] = [];
+  for await (const extent of liveExtents(state, fileId)) live.push(extent);
+  return live;
+}
+
+/** The extents of a file that rows point at, with their bytes. */
+async function* liveExtents(state: State, fileId: number): AsyncGenerator<Copied> {
   const file = state.extents.file(fileId);
   assert(file !== undefined, `manifest names a file that is not open fileId=${fileId}`);
-  const live: Copied[] = [];
   for await (const { owner, ref } of file.directory()) {
     const shard = shardOfOwner(state, owner);
     const value = await shard?.get(owner);
     if (shard === undefined || value === undefined || !pointsAt(value, ref)) continue;
     const parts = await state.extents.read(ref, 0, ref.length);
-    live.push({ shard, owner, value, from: ref, parts });
+    yield { shard, owner, value, from: ref, parts };
   }
-  return live;
 }
 
 /** Sparse files first; then, when there are too many, the smallest. */

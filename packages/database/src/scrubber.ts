@@ -83,6 +83,8 @@ export interface ScrubberParts {
   readonly quarantine: Quarantine;
   /** Writes a checkpoint, which moves what `rewrite` copied, and lets the log go. */
   readonly checkpoint: (rewrite?: () => Promise<Rewrite | undefined>) => Promise<void>;
+  /** Writes anew what is under keys that are no longer active. */
+  readonly reencrypt: (pace: Pace) => Promise<void>;
 }
 
 export class Scrubber {
@@ -129,6 +131,11 @@ export class Scrubber {
     if (this.#closing.signal.aborted) return;
     this.#attending = true;
     this.#exclusively(() => this.#attendAll()).catch(() => undefined); // only ever stopped
+  }
+
+  /** The next slow pass comes now. */
+  hurry(): void {
+    this.#schedule(0);
   }
 
   /** One pass over everything, giving way but not slowed down. */
@@ -214,6 +221,7 @@ export class Scrubber {
       ...this.#tables().map((table) => () => this.#tableCare.scrub(table, pace)),
       ...manifest.current.extentFiles.map((info) => () => this.#extentCare.scrub(info, pace)),
       () => this.#scrubLog(pace),
+      () => this.#parts.reencrypt(pace),
     ];
     for (const step of steps) {
       signal.throwIfAborted();

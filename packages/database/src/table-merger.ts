@@ -26,7 +26,7 @@ import {
 } from '@holdfast/core';
 import {
   type BlockCache,
-  type CompactionPlan,
+  type CompactionPlan as Plan,
   type Compactor,
   type DamageListener,
   originalOf,
@@ -49,6 +49,9 @@ export interface TableMergerComponents {
   readonly onDamage: DamageListener;
   readonly pins: FilePins;
 }
+
+/** Neighbours of one shard that become one table. */
+type CompactionPlan = Pick<Plan, 'tables' | 'dropTombstones'>;
 
 /** An error is damage that the next plan goes around. */
 type Outcome = 'merged' | 'postponed' | HoldfastError;
@@ -94,6 +97,32 @@ export class TableMerger {
       () => undefined,
     );
     return done;
+  }
+
+  /** Writes one table anew, which puts it under the active key; resolves as `run` does. */
+  rewrite(fileId: number): Promise<HoldfastError | undefined> {
+    const done = this.#running.then(() => this.#rewrite(fileId));
+    this.#running = done.then(
+      () => undefined,
+      () => undefined,
+    );
+    return done;
+  }
+
+  /** Resolves once nothing that was asked for is under way. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  async #rewrite(fileId: number): Promise<HoldfastError | undefined> {
+    for (const shard of this.#shards) {
+      const tables = this.#manifest.current.shards[shard.id]?.tables ?? [];
+      const info = tables.find((table) => table.fileId === fileId);
+      if (info === undefined || this.#damaged.has(fileId)) continue;
+      const outcome = await this.#merge(shard, { tables: [info], dropTombstones: false });
+      return typeof outcome === 'string' ? undefined : outcome;
+    }
+    return undefined; // merged meanwhile
   }
 
   async #mergeAll(): Promise<HoldfastError | undefined> {

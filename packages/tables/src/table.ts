@@ -113,6 +113,11 @@ export class Table {
     return this.#file.rebuild(copy, options);
   }
 
+  /** The key that the file is under, 0 when it is not encrypted. */
+  keyId(): Promise<number> {
+    return this.#file.keyId();
+  }
+
   pathOf(copy: FileCopy): string {
     return this.#file.pathOf(copy);
   }
