@@ -85,3 +85,27 @@ export const ARCHIVE_CUT_POINTS = [
 ] as const;
 
 export type ArchiveCutPoint = (typeof ARCHIVE_CUT_POINTS)[number];
+
+/** Where a crash would hurt a restore; tests arm each of them through `onCut`. */
+export const RESTORE_CUT_POINTS = [
+  /** The staging says what it is for; nothing is in it. */
+  'restore.planned',
+  /** A file of the snapshot is whole and synced; its name is not. */
+  'restore.fileDone',
+  /** Every file and the manifest's second copy are there; there is no log. */
+  'restore.stateWritten',
+  /** The log is there; nothing says which repository it came from. */
+  'restore.logWritten',
+  /** The staged directory is a database; it is not verified. */
+  'restore.layoutWritten',
+  /** Every byte and every name of it is synced; it has not got its name. */
+  'restore.staged',
+  /** The empty directory in its place is gone. */
+  'restore.targetCleared',
+  /** It has its name, which is not synced. */
+  'restore.renamed',
+  /** Its name is durable; the staging is still there. */
+  'restore.published',
+] as const;
+
+export type RestoreCutPoint = (typeof RESTORE_CUT_POINTS)[number];

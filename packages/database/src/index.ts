@@ -1,5 +1,30 @@
 export type { Archive, ArchiveCondition, ArchiveStats } from './backup/archiver.ts';
 export type { BackupSettings } from './backup/database-backup.ts';
+export {
+  type RestoreComponents,
+  restoreDatabase,
+  type RestoreProgress,
+  type RestoreReport,
+  type RestoreSettings,
+} from './backup/restore.ts';
+export {
+  type DrillLook,
+  type DrillReport,
+  drillRestore,
+  type DrillSettings,
+} from './backup/restore-drill.ts';
+export {
+  planRestore,
+  type RestorePlan,
+  type RestoreRequest,
+  type RestoreTarget,
+} from './backup/restore-plan.ts';
+export {
+  type OpenedRepository,
+  openRepositoryForRestore,
+  repositoriesIn,
+  type RepositoryChoice,
+} from './backup/restore-repository.ts';
 export type { KeyHolder, KeyStatus, KeyUse } from './key-care.ts';
 export { DATABASE_CUT_POINTS, type DatabaseCutPoint } from './cut-points.ts';
 export { Database, type DatabaseState, type DatabaseStats } from './database.ts';
