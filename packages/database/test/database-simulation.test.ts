@@ -12,5 +12,7 @@ it(`keeps every acknowledged commit, whole and in order, over ${COUNT} crash his
     expect(totals.crashes).toBeGreaterThan(COUNT);
     expect(totals.checkpoints).toBeGreaterThan(COUNT);
     expect(totals.commits).toBeGreaterThan(COUNT * 10);
+    expect(totals.rotations).toBeGreaterThan(COUNT / 4);
+    expect(totals.retired).toBeGreaterThan(0);
   }
 }, 900_000);

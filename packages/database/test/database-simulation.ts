@@ -2,13 +2,15 @@
  * Crash histories of the whole database on a simulated disk: random commits, checkpoints and
  * merges beside each other, power cuts and kills between any two calls, recovery of recovery,
  * disks that fill up and get room again, copies of metadata that rot or vanish at a restart and
- * while the database runs. One seed gives one history.
+ * while the database runs. Every second history is encrypted, its keys rotated and retired. One seed
+ * gives one history.
  *
  * The oracle: every commit also writes its number under one key, so the state found after a
  * crash names the commit it stands at. It must be no older than the last acknowledged commit, and
  * equal the model after exactly that many commits: atomic, in order, complete.
  */
-import { isHoldfastError, sleep, systemErrorCode } from '@holdfast/core';
+import { createSecretKey, type KeyObject } from 'node:crypto';
+import { isHoldfastError, keyIdOf, KeyRing, sleep, systemErrorCode } from '@holdfast/core';
 import {
   type Fault,
   type FaultEffect,
@@ -36,6 +38,10 @@ export interface HistoryTotals {
   rots: number;
   /** Damages found and mended. */
   repairs: number;
+  /** Rotations that were done to the end. */
+  rotations: number;
+  /** Keys that were given up, because nothing was left under them. */
+  retired: number;
 }
 
 type Changes = ReadonlyMap<string, Buffer | undefined>;
@@ -62,6 +68,8 @@ export async function runDatabaseHistories(range: HistoryRange): Promise<History
     refusals: 0,
     rots: 0,
     repairs: 0,
+    rotations: 0,
+    retired: 0,
   };
   await runHistories(range, REPLAY, async (seed) => {
     await new History(seed, totals).run();
@@ -78,8 +86,12 @@ class History {
   #acknowledged = 0;
   #fs: SimFs;
   #clock: SimClock;
+  /** What the operator has, the active one first; empty in a plain history. */
+  #keys: readonly KeyObject[];
+  #keysMade = 0;
 
   constructor(seed: number, totals: HistoryTotals) {
+    this.#keys = seed % 2 === 0 ? [this.#newKey()] : [];
     this.#random = new SeededRandom(seed);
     this.#totals = totals;
     this.#clock = new SimClock(this.#random);
@@ -203,7 +215,12 @@ class History {
   async #open(): Promise<{ database: Database; engine: RowEngine }> {
     const engine = new RowEngine();
     const database = await openDatabase(
-      { fileSystem: this.#fs, clock: this.#clock, random: this.#random },
+      {
+        fileSystem: this.#fs,
+        clock: this.#clock,
+        random: this.#random,
+        ...(this.#keys.length === 0 ? {} : { keys: new KeyRing(this.#keys, this.#random) }),
+      },
       {
         dir: '/data',
         shardCount: 2,
@@ -218,6 +235,9 @@ class History {
   }
 
   async #step(database: Database, engine: RowEngine): Promise<void> {
+    if (this.#keys.length > 0 && this.#random.integer(12) === 0) {
+      return allOf([this.#turnKeys(database), this.#burst(engine), this.#checkpoint(database)]);
+    }
     const dice = this.#random.integer(16);
     if (dice === 0) {
       await this.#checkpoint(database);
@@ -235,6 +255,30 @@ class History {
       await allOf([this.#scrub(database), this.#burst(engine), this.#checkpoint(database)]);
     } else {
       await this.#burst(engine);
+    }
+  }
+
+  #newKey(): KeyObject {
+    return createSecretKey(Buffer.alloc(32, ++this.#keysMade));
+  }
+
+  /** A new key, or the oldest one given up when nothing is under it. */
+  async #turnKeys(database: Database): Promise<void> {
+    const oldest = this.#keys.at(-1) as KeyObject;
+    try {
+      if (this.#keys.length < 3) {
+        this.#keys = [this.#newKey(), ...this.#keys]; // it is kept whatever comes of it
+        await database.rotateKeys(this.#keys);
+        this.#totals.rotations++;
+      } else {
+        await database.scrub();
+        await database.retireKey(keyIdOf(oldest));
+        this.#totals.retired++;
+        this.#keys = this.#keys.filter((key) => key !== oldest);
+      }
+    } catch (error) {
+      if (isHoldfastError(error) && error.code === 'KEY_IN_USE') return;
+      if (!this.#isFull || database.state === 'failed') throw error;
     }
   }
 
