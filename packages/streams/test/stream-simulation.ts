@@ -1,15 +1,18 @@
 /**
  * Crash histories of the stream engine over the real database on a simulated disk: creations,
  * appends with producers and `Stream-Seq`, closures, forks with sub-offsets, deletes with their
- * cascade, checkpoints and merges, with the power cut between any two calls.
+ * cascade, checkpoints and merges, with the power cut between any two calls. Every second history is
+ * encrypted, and its keys are rotated.
  *
  * The oracle is `StreamModel`: after a crash the whole visible state (every stream's text,
  * closure, forks) must equal the model after some number of the commits that were in flight,
  * never less than what was acknowledged; and every producer's retry must be a duplicate exactly
  * when its append is there.
  */
+import { createSecretKey, type KeyObject } from 'node:crypto';
 import {
   isHoldfastError,
+  KeyRing,
   onCut,
   SILENT,
   sleep,
@@ -115,9 +118,12 @@ class History {
   #fs = new SimFs();
   #clock: SimClock;
   #sent: Promise<void>[] = [];
+  /** What the operator has, the active one first; empty in a plain history. */
+  #keys: readonly KeyObject[];
 
   constructor(seed: number, totals: StreamHistoryTotals, armed?: ArmedCut) {
     this.#armed = armed;
+    this.#keys = seed % 2 === 0 ? [keyOf(1)] : [];
     this.#random = new SeededRandom(seed);
     this.#clock = new SimClock(this.#random);
     this.#totals = totals;
@@ -203,7 +209,14 @@ class History {
   }
 
   get #components() {
-    return { clock: this.#clock, random: this.#random, logger: SILENT, fileSystem: this.#fs };
+    const keys = this.#keys.length === 0 ? {} : { keys: new KeyRing(this.#keys, this.#random) };
+    return {
+      clock: this.#clock,
+      random: this.#random,
+      logger: SILENT,
+      fileSystem: this.#fs,
+      ...keys,
+    };
   }
 
   #engine(): StreamEngine {
@@ -326,7 +339,14 @@ class History {
     }
   }
 
+  /** The operator keeps the new key whatever comes of it. */
+  async #rotate({ database }: Node): Promise<void> {
+    this.#keys = [keyOf(this.#keys.length + 1), ...this.#keys];
+    await database.rotateKeys(this.#keys);
+  }
+
   async #step(node: Node): Promise<void> {
+    if (this.#keys.length > 0 && this.#random.integer(16) === 0) await this.#rotate(node);
     const dice = this.#random.integer(20);
     if (dice < 10) this.#append(node.engine);
     else if (dice < 13) await this.#create(node.engine);
@@ -470,6 +490,10 @@ function typeOf(json: boolean): string {
 
 function messagesOf(texts: readonly string[]): Messages {
   return { bytes: Buffer.from(texts.join('')), lengths: texts.map((text) => text.length) };
+}
+
+function keyOf(fill: number): KeyObject {
+  return createSecretKey(Buffer.alloc(32, fill));
 }
 
 function isExpected(error: unknown): boolean {
