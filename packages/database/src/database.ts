@@ -24,7 +24,9 @@ import {
 import { CORE_RECORDS, type Log, type LogStats, type RecoveryReport } from '@holdfast/log';
 import type { Archive } from './backup/archiver.ts';
 import type { DatabaseBackup } from './backup/database-backup.ts';
+import type { DatabaseSnapshots } from './backup/database-snapshots.ts';
 import { encodeRestorePointName } from './backup/restore-point.ts';
+import type { ScheduleStats } from './backup/snapshot-schedule.ts';
 import type { CheckpointOptions, Checkpointer } from './checkpointer.ts';
 import { CommitPath, nodeFailed } from './commit-path.ts';
 import type { Damage, DamageList, IntegrityStats } from './damage-list.ts';
@@ -118,6 +120,16 @@ export class Database implements EngineHost, AsyncDisposable {
   /** Without an object store there is none. */
   get archive(): Archive | undefined {
     return this.#parts.backup?.archive;
+  }
+
+  /** Without an object store there are none. */
+  get snapshots(): DatabaseSnapshots | undefined {
+    return this.#parts.backup?.snapshots;
+  }
+
+  /** `undefined` when no snapshots are made by themselves. */
+  get snapshotSchedule(): ScheduleStats | undefined {
+    return this.#parts.backup?.schedule?.stats();
   }
 
   get appliedLsn(): Lsn {
@@ -319,6 +331,7 @@ export class Database implements EngineHost, AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#retry?.cancel();
+    await this.#parts.backup?.stopSnapshots();
     const scrubbed = this.#maintenance?.scrubber.close(); // it may wait for a merge of its own
     await this.#round?.catch(() => undefined);
     await this.#parts.stopMerging();

@@ -1,6 +1,25 @@
 export type { Archive, ArchiveCondition, ArchiveStats } from './backup/archiver.ts';
 export type { BackupSettings } from './backup/database-backup.ts';
 export {
+  type ChangeOptions,
+  type CreateSnapshotOptions,
+  DatabaseSnapshots,
+  type PruneReport,
+  type SnapshotStats,
+  type SweepOptions,
+} from './backup/database-snapshots.ts';
+export type { RetentionRules } from './backup/retention.ts';
+export type { SnapshotInfo, SnapshotList, UnreadableSnapshot } from './backup/snapshot-catalog.ts';
+export type { SnapshotKind, SnapshotManifest } from './backup/snapshot-manifest.ts';
+export type { ScheduleStats } from './backup/snapshot-schedule.ts';
+export type {
+  SnapshotProblem,
+  SnapshotVerifyReport,
+  VerifyProgress,
+} from './backup/snapshot-verify.ts';
+export type { SnapshotProgress } from './backup/snapshot-writer.ts';
+export type { SweepReport } from './backup/sweep.ts';
+export {
   type RestoreComponents,
   restoreDatabase,
   type RestoreProgress,

@@ -38,7 +38,7 @@ import {
   Table,
   tableFileName,
 } from '@holdfast/tables';
-import { type BackupSettings, DatabaseBackup } from './backup/database-backup.ts';
+import { type BackupParts, type BackupSettings, DatabaseBackup } from './backup/database-backup.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { damageOf, DamageList, pathIn } from './damage-list.ts';
 import { Database } from './database.ts';
@@ -166,7 +166,7 @@ class Opening {
     const shared = { fileSystem, codec, cache: this.#cache, logger, onDamage, pins };
     const extents = await this.#openFiles(shared, keeper);
     const log = await this.#openLog(layout.current, keeper.current);
-    const backup = await this.#openBackup(log, codec, layout);
+    const backup = await this.#openBackup(log, codec, layout, { manifest: keeper, pins, onDamage });
     const { dir } = this.#settings;
     const state = { shards: this.#shards, extents, manifest: keeper };
     const floor = log.floor('checkpoint');
@@ -283,6 +283,7 @@ class Opening {
     log: Log,
     codec: BlockCodec,
     layout: LayoutKeeper,
+    files: Pick<BackupParts, 'manifest' | 'pins' | 'onDamage'>,
   ): Promise<DatabaseBackup | undefined> {
     const { objects, ...components } = this.#components;
     if (objects === undefined) return undefined;
@@ -290,6 +291,7 @@ class Opening {
     this.#backup = await DatabaseBackup.open(
       {
         ...components,
+        ...files,
         ...{ objects, codec, log, databaseId, shardCount, dir: this.#settings.dir },
         layout: () => encodeLayout(layout.current),
       },

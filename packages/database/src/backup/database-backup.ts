@@ -22,10 +22,16 @@ import {
 } from '@holdfast/core';
 import type { Log } from '@holdfast/log';
 import type { ObjectStore } from '@holdfast/objects';
+import type { DamageListener } from '@holdfast/tables';
+import type { FilePins } from '../file-pins.ts';
+import type { ManifestKeeper } from '../manifest-keeper.ts';
 import { type Archive, Archiver, isArchiveRefusal } from './archiver.ts';
 import { ArchiveMemory } from './archive-state.ts';
+import { DatabaseSnapshots } from './database-snapshots.ts';
 import { Repository } from './repository.ts';
 import { repositoryId } from './repository-names.ts';
+import type { RetentionRules } from './retention.ts';
+import { SnapshotSchedule, type ScheduleStats } from './snapshot-schedule.ts';
 import { WriterEntry } from './writer-entry.ts';
 import { WriterFence } from './writer-fence.ts';
 
@@ -39,6 +45,14 @@ export interface BackupSettings {
   readonly openTimeoutMs?: number;
   /** How long a close tries to archive what is left. */
   readonly closeTimeoutMs?: number;
+  /** Between two snapshots that are made by themselves; 0, the default: none are. */
+  readonly snapshotIntervalMs?: number;
+  /** Which snapshots stay when one was made by itself. Default: all. */
+  readonly retention?: RetentionRules;
+  /** What a snapshot that is made by itself reads. Smaller: it takes longer, and disturbs less. */
+  readonly snapshotBytesPerSecond?: number;
+  /** Bytes of a snapshot's file in one object. Smaller: more objects, cheaper retries. */
+  readonly snapshotPartBytes?: number;
   /** This directory is right, whoever wrote the repository last and whatever else it holds. */
   readonly takeOver?: boolean;
   /** The repository may lack what this directory archived. */
@@ -58,6 +72,9 @@ export interface BackupParts {
   readonly shardCount: number;
   /** `layout.json` as it is now. */
   readonly layout: () => Buffer;
+  readonly manifest: ManifestKeeper;
+  readonly pins: FilePins;
+  readonly onDamage: DamageListener;
 }
 
 /** What of the database the backup acts on. */
@@ -66,6 +83,10 @@ export interface BackupHost {
   fail(error: HoldfastError): void;
   /** Everything up to `lsn` is archived: the log may be let go further. */
   archived(lsn: Lsn): void;
+  /** Effects up to here are visible. */
+  readonly appliedLsn: Lsn;
+  /** Writes a checkpoint, of every shard when asked for. */
+  checkpointWith(options: { readonly all: boolean }): Promise<void>;
 }
 
 export class DatabaseBackup {
@@ -75,6 +96,8 @@ export class DatabaseBackup {
   readonly #settings: BackupSettings;
   readonly #archiver: Archiver;
   #host: BackupHost | undefined;
+  #snapshots: DatabaseSnapshots | undefined;
+  #schedule: SnapshotSchedule | undefined;
   /** As it was put last. */
   #layout: Buffer | undefined;
 
@@ -126,6 +149,31 @@ export class DatabaseBackup {
   start(host: BackupHost): void {
     this.#host = host;
     this.#archiver.start();
+    this.#snapshots = this.#makeSnapshots(host);
+    const { snapshotIntervalMs: everyMs = 0, retention } = this.#settings;
+    if (everyMs === 0) return;
+    this.#schedule = new SnapshotSchedule(
+      { clock: this.#parts.clock, logger: this.#parts.logger, snapshots: this.#snapshots },
+      { everyMs, retention, bytesPerSecond: this.#settings.snapshotBytesPerSecond },
+    );
+    this.#schedule.start();
+  }
+
+  /** `undefined` before the start. */
+  get snapshots(): DatabaseSnapshots | undefined {
+    return this.#snapshots;
+  }
+
+  /** `undefined` when no snapshots are made by themselves. */
+  get schedule(): { stats(): ScheduleStats } | undefined {
+    return this.#schedule;
+  }
+
+  /** Ends what is under way; the files it read are let go. The database still runs. */
+  async stopSnapshots(): Promise<void> {
+    const stopped = this.#schedule?.close();
+    await this.#snapshots?.close();
+    await stopped;
   }
 
   /** A batch is durable and applied up to `lsn`. */
@@ -147,6 +195,20 @@ export class DatabaseBackup {
   async close({ archive }: { readonly archive: boolean }): Promise<void> {
     if (archive) await this.#archiveTheRest();
     await this.#archiver.close();
+  }
+
+  #makeSnapshots(host: BackupHost): DatabaseSnapshots {
+    const { clock, random, logger, log, dir, fileSystem, manifest, pins, onDamage } = this.#parts;
+    return new DatabaseSnapshots({
+      ...{ repository: this.repository, clock, random, logger, writer: this.fence },
+      partBytes: this.#settings.snapshotPartBytes,
+      prepare: (signal) => this.putLayout(signal),
+      source: {
+        ...{ dir, fileSystem, clock, logger, log, manifest, pins, onDamage },
+        checkpoint: () => host.checkpointWith({ all: true }),
+        appliedLsn: () => host.appliedLsn,
+      },
+    });
   }
 
   async #archiveTheRest(): Promise<void> {

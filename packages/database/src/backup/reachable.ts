@@ -6,7 +6,7 @@
  * is kept whole while it has no snapshot: a restore begins with its first record then. What an
  * abandoned history left is of no use once no snapshot leads there.
  */
-import type { Lsn } from '@holdfast/core';
+import { HoldfastError, type Lsn } from '@holdfast/core';
 import { resolveLineage } from './lineage.ts';
 import type { WriterClaim } from './writer-claim.ts';
 
@@ -17,29 +17,39 @@ interface StayingSnapshot {
 
 /**
  * The function it gives says for an epoch: records up to here need no archive; `Infinity`: none does.
- * What that is not known of, or when no snapshot stays at all, everything does.
+ * Of an epoch without a claim, or when no snapshot stays at all, everything does.
  *
- * @throws `FILE_MISSING` when a claim is missing that another one names.
+ * @throws `FILE_MISSING` when a claim is missing that another one, or a snapshot, names.
  */
 export function reachableFrom(
   claims: readonly WriterClaim[],
   snapshots: readonly StayingSnapshot[],
 ): (epoch: number) => number {
   if (snapshots.length === 0) return () => 0;
-  const newest = new Set(resolveLineage(claims)?.ranges.map(({ epoch }) => epoch));
-  const claimed = new Set(claims.map(({ epoch }) => epoch));
-  const known = new Map<number, number>();
-  return (epoch) => {
-    if (!claimed.has(epoch)) return 0;
-    let from = known.get(epoch);
-    if (from === undefined) {
-      const lineage = resolveLineage(claims, epoch);
-      from = snapshots
-        .filter((snapshot) => lineage?.holds(snapshot.epoch, snapshot.lsn))
-        .reduce((least, { lsn }) => Math.min(least, lsn), Infinity);
-      if (from === Infinity && newest.has(epoch)) from = 0;
-      known.set(epoch, from);
+  const from = new Map(claims.map(({ epoch }) => [epoch, Infinity]));
+  for (const { epoch } of snapshots) if (!from.has(epoch)) throw claimMissing(epoch);
+  const newest = Math.max(...from.keys());
+  for (const end of endsOf(claims)) {
+    const lineage = resolveLineage(claims, end);
+    let oldest = snapshots
+      .filter((snapshot) => lineage?.holds(snapshot.epoch, snapshot.lsn))
+      .reduce((least, { lsn }) => Math.min(least, lsn), Infinity);
+    if (oldest === Infinity && end === newest) oldest = 0;
+    for (const { epoch } of lineage?.ranges ?? []) {
+      from.set(epoch, Math.min(from.get(epoch) as number, oldest));
     }
-    return from;
-  };
+  }
+  return (epoch) => from.get(epoch) ?? 0;
+}
+
+function claimMissing(epoch: number): HoldfastError {
+  return new HoldfastError('FILE_MISSING', `writer claim of a snapshot is missing epoch=${epoch}`, {
+    details: { epoch },
+  });
+}
+
+/** Writers from whom nobody went on: where the histories end. */
+function endsOf(claims: readonly WriterClaim[]): number[] {
+  const parents = new Set(claims.map(({ parent }) => parent));
+  return claims.map(({ epoch }) => epoch).filter((epoch) => !parents.has(epoch));
 }

@@ -93,7 +93,12 @@ export function decodeSnapshotManifest(
   const checked = (files as unknown[]).map((file) => checkFile(file, require));
   require(new Set(checked.map(({ name }) => name)).size === checked.length, 'names of files');
   require(sum(checked) === value['totalBytes'], 'totalBytes');
-  return { ...(value as unknown as SnapshotManifest), files: checked };
+  const { formatVersion: _version, key: _key, ...fields } = value;
+  return {
+    ...(fields as unknown as SnapshotManifest),
+    previousId: previousId as string | undefined,
+    files: checked,
+  };
 }
 
 function checkFile(

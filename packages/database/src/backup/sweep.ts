@@ -20,7 +20,6 @@ import type { ListedSnapshot, Repository } from './repository.ts';
 import { isDamage } from './snapshot-catalog.ts';
 import type { SnapshotManifest } from './snapshot-manifest.ts';
 import type { WriterStanding } from './snapshot-writer.ts';
-import type { WriterClaim } from './writer-claim.ts';
 
 export interface SweepReport {
   readonly parts: number;
@@ -117,7 +116,7 @@ export class Sweep {
       if (!this.#referenced.has(hash)) candidates.push({ key, kind: 'parts' });
     }
     const snapshots = [...this.#read.values()];
-    const keptFrom = reachableFrom(await this.#claims(), snapshots);
+    const keptFrom = reachableFrom(await repository.claims({ signal }), snapshots);
     for await (const { key, epoch, lastLsn } of repository.pieces({ signal })) {
       if (lastLsn <= keptFrom(epoch)) candidates.push({ key, kind: 'pieces' });
     }
@@ -139,18 +138,6 @@ export class Sweep {
       logger.warn('backup.restorePointUnreadable', { lsn, code: error.code });
       return undefined;
     }
-  }
-
-  async #claims(): Promise<WriterClaim[]> {
-    const { repository } = this.#parts;
-    const { signal } = this.#settings;
-    const claims: WriterClaim[] = [];
-    for (const epoch of await repository.epochs({ signal })) {
-      const claim = await repository.claim(epoch, { signal });
-      if (claim === undefined) throw contradiction(repository.names.claim(epoch));
-      claims.push(claim);
-    }
-    return claims;
   }
 
   /** I2. What is new is needed too. */
