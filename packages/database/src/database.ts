@@ -122,6 +122,11 @@ export class Database implements EngineHost, AsyncDisposable {
     return this.#parts.backup?.archive;
   }
 
+  /** What its part of the object store is called; `undefined` without one. */
+  get repositoryId(): string | undefined {
+    return this.#parts.backup?.repository.names.id;
+  }
+
   /** Without an object store there are none. */
   get snapshots(): DatabaseSnapshots | undefined {
     return this.#parts.backup?.snapshots;

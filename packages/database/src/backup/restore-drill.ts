@@ -4,7 +4,12 @@
  */
 import { HoldfastError, isHoldfastError, type Lsn } from '@holdfast/core';
 import { removeTree } from './remove-tree.ts';
-import { type RestoreComponents, restoreDatabase, type RestoreSettings } from './restore.ts';
+import {
+  type RestoreComponents,
+  restoreDatabase,
+  type RestoreProgress,
+  type RestoreSettings,
+} from './restore.ts';
 
 export interface DrillSettings extends Omit<RestoreSettings, 'into' | 'dryRun' | 'target'> {
   /**
@@ -14,6 +19,7 @@ export interface DrillSettings extends Omit<RestoreSettings, 'into' | 'dryRun' |
   readonly scratch: string;
   /** Default: `latest`. */
   readonly target?: RestoreSettings['target'] | undefined;
+  readonly onProgress?: ((progress: RestoreProgress) => void) | undefined;
 }
 
 export interface DrillReport {
@@ -43,7 +49,7 @@ export async function drillRestore(
   signal: AbortSignal = new AbortController().signal,
 ): Promise<DrillReport> {
   const { fileSystem, clock } = components;
-  const { scratch, target = 'latest', ...rest } = settings;
+  const { scratch, target = 'latest', onProgress = () => undefined, ...rest } = settings;
   const startedMs = clock.monotonicMs();
   const into = `${scratch}/copy`;
   const done: { snapshotId?: string | undefined; lsn?: Lsn; bytes: number } = { bytes: 0 };
@@ -54,7 +60,7 @@ export async function drillRestore(
     const report = await restoreDatabase(
       components,
       { ...rest, target, into },
-      () => undefined,
+      onProgress,
       signal,
     );
     Object.assign(done, { snapshotId: report.snapshotId, lsn: report.lsn, bytes: report.bytes });
