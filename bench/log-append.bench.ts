@@ -4,12 +4,14 @@
  *   npx tsx --conditions=x-source bench/log-append.bench.ts [directory]
  *
  * Raw: one buffer of the same bytes, `writeSync` at a 4 KiB boundary of a zero-filled file
- * and `fdatasync`, batch after batch. Both take turns, so that a noisy disk hits both.
+ * and `fdatasync`, batch after batch. They take turns, so that a noisy disk hits all of them. The
+ * encrypted log is put beside the plain one.
  */
+import { createSecretKey, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Lsn, NodeClock, NodeFileSystem, NodeRandom } from '@holdfast/core';
+import { KeyRing, type Lsn, NodeClock, NodeFileSystem, NodeRandom } from '@holdfast/core';
 import { type CommitSink, type Log, openLog } from '@holdfast/log';
 
 const RECORD_BYTES = 100;
@@ -110,34 +112,43 @@ async function measureReplay(log: Log): Promise<void> {
 async function main(): Promise<void> {
   const root = fs.mkdtempSync(join(process.argv[2] ?? tmpdir(), 'holdfast-log-bench-'));
   const raw = new RawFile(join(root, 'raw'));
-  const log = await openLog(
-    { fileSystem: new NodeFileSystem(), clock: new NodeClock(), random: new NodeRandom() },
-    { dir: join(root, 'log'), databaseId: Buffer.alloc(16, 1) },
-  );
+  const random = new NodeRandom();
+  const components = { fileSystem: new NodeFileSystem(), clock: new NodeClock(), random };
+  const databaseId = Buffer.alloc(16, 1);
+  const log = await openLog(components, { dir: join(root, 'log'), databaseId });
+  const keys = new KeyRing([createSecretKey(randomBytes(32))], random);
+  const encrypted = await openLog({ ...components, keys }, { dir: join(root, 'enc'), databaseId });
   try {
     for (const clients of [1, 64, 512]) {
-      const rates: { sink: number[]; promise: number[]; raw: number[] } = {
-        sink: [],
-        promise: [],
-        raw: [],
+      const rates = {
+        sink: [] as number[],
+        promise: [] as number[],
+        raw: [] as number[],
+        encrypted: [] as number[],
       };
       for (let round = 0; round < ROUNDS; round++) {
         rates.raw.push(await raw.loop(clients));
         rates.sink.push(await appendLoop(log, clients));
         rates.promise.push(await promiseLoop(log, clients));
-        log.floor('bench').release();
-        await log.truncateBefore((log.durableLsn - 1_000_000) as Lsn);
+        rates.encrypted.push(await promiseLoop(encrypted, clients));
+        for (const each of [log, encrypted]) {
+          each.floor('bench').release();
+          await each.truncateBefore((each.durableLsn - 1_000_000) as Lsn);
+        }
       }
       const base = median(rates.raw);
       const row = (name: string, rate: number): string =>
         `${name} ${Math.round(rate).toLocaleString('en')}/s (${(rate / base).toFixed(2)})`;
       console.log(
-        `${clients} in flight: ${row('raw', base)}, ${row('submit', median(rates.sink))}, ${row('append', median(rates.promise))}`,
+        `${clients} in flight: ${row('raw', base)}, ${row('submit', median(rates.sink))}, ${row('append', median(rates.promise))}, ${row('encrypted append', median(rates.encrypted))}, ` +
+          `encrypted beside plain ${(median(rates.encrypted) / median(rates.promise)).toFixed(2)}`,
       );
     }
     await measureReplay(log);
+    await measureReplay(encrypted);
   } finally {
     await log.close();
+    await encrypted.close();
     raw.close();
     fs.rmSync(root, { recursive: true });
   }

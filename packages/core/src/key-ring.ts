@@ -18,6 +18,7 @@ import type { Random } from './random.ts';
 export const KEY_BYTES = 32;
 
 const CHECK_BYTES = 8;
+const DRAWN_BYTES = 4096;
 const KEY_ID_LABEL = 'holdfast key id';
 const CHECK_LABEL = 'holdfast key check';
 const BLOCK_LABEL = 'holdfast block';
@@ -48,6 +49,7 @@ export class KeyRing {
   #keys: ReadonlyMap<number, KeyObject>;
   #active: NumberedKey;
   readonly #random: Random;
+  #drawn: Buffer = Buffer.alloc(0);
   /** Least recently used first. I3. */
   readonly #derived = new Map<string, FileKey>();
 
@@ -124,9 +126,12 @@ export class KeyRing {
     return derived;
   }
 
-  /** Fresh bytes for a nonce. */
+  /** Fresh bytes for a nonce, given out once. Drawn many at a time, for each draw has its price. */
   randomBytes(length: number): Buffer {
-    return this.#random.bytes(length);
+    if (this.#drawn.length < length) this.#drawn = this.#random.bytes(DRAWN_BYTES);
+    const bytes = this.#drawn.subarray(0, length);
+    this.#drawn = this.#drawn.subarray(length);
+    return bytes;
   }
 }
 
