@@ -1,6 +1,6 @@
 /**
- * `npm run simulate`: crash histories of log, database, objects, streams and subscriptions on a
- * simulated disk, and of whole nodes with their clients in a virtual world, more than `npm test`
+ * `npm run simulate`: crash histories of log, database, archive, objects, streams and subscriptions
+ * on a simulated disk, and of whole nodes with their clients in a virtual world, more than `npm test`
  * has time for. Prints how many ran; a failure prints the command that replays it.
  *
  *   npm run simulate -- --histories 20000 --seed 1
@@ -9,6 +9,7 @@
  */
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
+import { runArchiveHistories } from '../packages/database/test/archive-simulation.ts';
 import { runDatabaseHistories } from '../packages/database/test/database-simulation.ts';
 import { runLogHistories } from '../packages/log/test/log-simulation.ts';
 import { runWorldHistories } from '../packages/node/test/world/world-history.ts';
@@ -20,8 +21,9 @@ type Run = (options: { seed: number; count: number }) => Promise<{ readonly hist
 
 /** Shares by what a history costs: one of a world takes as long as seventy of the log. */
 const SIMULATIONS: Readonly<Record<string, { readonly run: Run; readonly share: number }>> = {
-  log: { run: runLogHistories, share: 0.7 },
+  log: { run: runLogHistories, share: 0.68 },
   database: { run: runDatabaseHistories, share: 0.12 },
+  backup: { run: runArchiveHistories, share: 0.02 },
   objects: { run: runObjectHistories, share: 0.115 },
   streams: { run: runStreamHistories, share: 0.05 },
   subscriptions: { run: runSubscriptionHistories, share: 0.01 },

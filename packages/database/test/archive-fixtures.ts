@@ -1,9 +1,17 @@
 /** A database over a simulated disk with an archive, and what a repository says of its history. */
 import { createSecretKey } from 'node:crypto';
-import { BlockCodec, type FileSystem, KeyRing, type Lsn } from '@holdfast/core';
+import {
+  BlockCodec,
+  type Clock,
+  type FileSystem,
+  KeyRing,
+  type Logger,
+  type Lsn,
+  type Random,
+} from '@holdfast/core';
 import type { StoredRecord } from '@holdfast/log';
 import type { ObjectStore } from '@holdfast/objects';
-import { SeededRandom, type SimClock } from '@holdfast/testkit';
+import { SeededRandom } from '@holdfast/testkit';
 import { decodeArchivePiece } from '../src/backup/archive-piece.ts';
 import type { BackupSettings } from '../src/backup/database-backup.ts';
 import { type Lineage, resolveLineage } from '../src/backup/lineage.ts';
@@ -15,11 +23,12 @@ import { RowEngine } from './row-engine.ts';
 
 export interface ArchivedPlace {
   readonly fileSystem: FileSystem;
-  readonly clock: SimClock;
-  readonly random: SeededRandom;
+  readonly clock: Clock;
+  readonly random: Random;
   readonly objects?: ObjectStore;
   readonly keys?: KeyRing;
   readonly dir?: string;
+  readonly logger?: Logger;
 }
 
 export interface OpenedDatabase {
@@ -76,7 +85,7 @@ export async function archivedHistory(
   if (lineage === undefined) throw new Error('nobody claimed the repository');
   const records: StoredRecord[] = [];
   for (const { epoch, from, to } of lineage.ranges) {
-    let tag = Buffer.alloc(16);
+    let tag: Buffer = Buffer.alloc(16);
     for await (const piece of repository.pieces({ epoch })) {
       const bytes = await repository.read(piece.key, 1 << 30);
       const found = decodeArchivePiece(repository.codec, piece.key, piece, bytes as Buffer);

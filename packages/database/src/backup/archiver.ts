@@ -198,10 +198,10 @@ export class Archiver implements Archive {
 
   flush(): Promise<void> {
     const lsn = this.#parts.log.durableLsn;
-    if (this.#claim !== undefined && lsn <= this.#archivedLsn) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const ended = this.#ended();
       if (ended !== undefined) return reject(ended);
+      if (this.#claim !== undefined && lsn <= this.#archivedLsn) return resolve();
       this.#waiters.push({ lsn, resolve, reject });
       this.#wakeUp();
     });
