@@ -246,7 +246,7 @@ export class DatabaseSnapshots {
   async #delete(snapshotId: string, { lease, signal }: Work): Promise<void> {
     const { names, store } = this.#parts.repository;
     await lease.assertHeld({ signal });
-    await store.delete(names.snapshot(snapshotId), { signal });
+    await lease.change(() => store.delete(names.snapshot(snapshotId), { signal }));
     if (this.#newest?.snapshotId === snapshotId) this.#newest = undefined;
     await cut('backup.snapshotDeleted');
   }

@@ -12,6 +12,8 @@
  *    before what it did counts.
  * 3. A lease that does not change for its time and the grace has ended, whatever clock wrote it.
  * 4. `release` deletes only the lease of its holder.
+ * 5. What its holder changes in the repository may come late when an answer was lost. Then the lease
+ *    is not given back but left to end: nobody works there before that change came or never will.
  *
  * Owner: whoever took it.
  */
@@ -20,6 +22,7 @@ import {
   cut,
   hasCode,
   HoldfastError,
+  isHoldfastError,
   LIMITS,
   type Logger,
   type Random,
@@ -146,6 +149,7 @@ export class Lease {
   #endTimer: Timer | undefined;
   #renewing: Promise<void> = Promise.resolve();
   #released: Promise<void> | undefined;
+  #isLeftToEnd = false;
 
   constructor(components: LeaseComponents, purpose: LeasePurpose) {
     this.#components = components;
@@ -195,7 +199,17 @@ export class Lease {
     this.#lost.signal.throwIfAborted();
   }
 
-  /** I4. Never rejects: what stays ends by itself. Idempotent. */
+  /** One change of the repository that must not come after the lease was given back. I5. */
+  async change<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      if (isHoldfastError(error) && error.effect === 'unknown') this.#isLeftToEnd = true;
+      throw error;
+    }
+  }
+
+  /** I4, I5. Never rejects: what stays ends by itself. Idempotent. */
   release(): Promise<void> {
     this.#released ??= this.#release();
     return this.#released;
@@ -263,7 +277,7 @@ export class Lease {
     if (!isLost) this.#lost.abort(new HoldfastError('CLOSED', 'the lease was given back'));
     await this.#renewing;
     try {
-      if (isLost) return;
+      if (isLost || this.#isLeftToEnd) return;
       const { signal } = giveUp;
       const found = await readLease(repository, { signal });
       if (found?.record?.holder !== this.#holder) return;

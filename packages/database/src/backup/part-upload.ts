@@ -87,17 +87,6 @@ export class PartUpload {
     });
   }
 
-  /** True when the part is in the repository, by its name and size. */
-  async isThere(part: SnapshotPart, signal: AbortSignal): Promise<boolean> {
-    const { store, names } = this.#repository;
-    try {
-      return (await store.head(names.part(part.hash), { signal })).size === part.bytes;
-    } catch (error) {
-      if (hasCode(error, 'OBJECT_NOT_FOUND')) return false;
-      throw error;
-    }
-  }
-
   /**
    * Puts one part, also where there is one already: it is young again then, and whole.
    *
@@ -155,6 +144,20 @@ export class PartUpload {
       }
     }
     throw first as HoldfastError;
+  }
+}
+
+/** True when the part is in the repository, by its name and size. */
+export async function isPartThere(
+  { store, names }: Repository,
+  part: SnapshotPart,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    return (await store.head(names.part(part.hash), { signal })).size === part.bytes;
+  } catch (error) {
+    if (hasCode(error, 'OBJECT_NOT_FOUND')) return false;
+    throw error;
   }
 }
 

@@ -3,11 +3,11 @@
  * names them.
  *
  * Invariants
- * 1. The manifest is put when every part it names is in the repository and every file had the digest
- *    of the database's manifest; so what is listed is whole.
+ * 1. The manifest is put when every part it names was seen in the repository after the last one was
+ *    put, and every file had the digest of the database's manifest; so what is listed is whole.
  * 2. It is put only by the writer of the repository, who also holds its lease: both are asked right
- *    before. Should the lease end in that very moment, the parts are looked at once more, and a
- *    manifest that lost some is taken back.
+ *    before. Should the lease end in that very moment, the parts are looked at again, and a manifest
+ *    that lost some is taken back.
  * 3. A part that is not sent anew was named by an earlier snapshot and was seen in the repository.
  * 4. What a failure leaves are parts that nobody names: a sweep takes them.
  *
@@ -15,10 +15,10 @@
  */
 import { assert, cut, HoldfastError, LIMITS, type Random } from '@holdfast/core';
 import type { CallOptions } from '@holdfast/objects';
-import { type Pace, paceByRate, paceByTurn } from '@holdfast/tables';
+import { paceByRate, paceByTurn } from '@holdfast/tables';
 import { inParallel } from './in-parallel.ts';
 import type { Lease } from './lease.ts';
-import { PartUpload, type SourceFile } from './part-upload.ts';
+import { isPartThere, PartUpload, type SourceFile } from './part-upload.ts';
 import type { Repository } from './repository.ts';
 import { compareSnapshots, isDamage, type SnapshotCatalog } from './snapshot-catalog.ts';
 import { type SnapshotCut, type SnapshotSource, takeCut } from './snapshot-cut.ts';
@@ -140,11 +140,13 @@ export class SnapshotWriter {
     const { repository, writer } = this.#parts;
     const { lease, signal } = options;
     await this.#parts.prepare?.(signal);
+    const missing = await this.#missing(manifest, signal); // I1
+    if (missing > 0) throw swept(missing);
     await lease.assertHeld({ signal });
     const epoch = await writer.check({ signal });
     assert(epoch === manifest.epoch, 'the epoch changed while a snapshot was made');
     try {
-      await repository.putSnapshot(manifest, { signal });
+      await lease.change(() => repository.putSnapshot(manifest, { signal }));
     } finally {
       // Also when the answer was lost: what was put may be there.
       if (lease.signal.aborted) await this.#takeBackUnlessWhole(manifest);
@@ -154,28 +156,29 @@ export class SnapshotWriter {
 
   async #takeBackUnlessWhole(manifest: SnapshotManifest): Promise<void> {
     const { repository } = this.#parts;
-    const upload = new PartUpload(
-      repository,
-      this.#uploadOptions(() => undefined),
-    );
-    const parts = manifest.files.flatMap((file) => file.parts);
-    const never = new AbortController().signal;
-    let missing = 0;
-    await inParallel(parts, LIMITS.snapshotParallelism, never, async (part) => {
-      if (!(await upload.isThere(part, never))) missing++;
-    });
+    const missing = await this.#missing(manifest, new AbortController().signal);
     if (missing === 0) return;
     await repository.store.delete(repository.names.snapshot(manifest.snapshotId));
-    throw new HoldfastError(
-      'FENCED',
-      `parts of the snapshot were swept meanwhile, it was taken back missing=${missing}`,
-    );
+    throw swept(missing);
   }
 
-  #uploadOptions(pace: Pace): ConstructorParameters<typeof PartUpload>[1] {
-    const { source, partBytes = LIMITS.snapshotPartBytes } = this.#parts;
-    return { partBytes, pace, onDamage: source.onDamage };
+  /** Parts of it that are not in the repository. */
+  async #missing({ files }: SnapshotManifest, signal: AbortSignal): Promise<number> {
+    const { repository } = this.#parts;
+    const parts = new Map(files.flatMap((file) => file.parts).map((part) => [part.hash, part]));
+    let missing = 0;
+    await inParallel(parts.values(), LIMITS.snapshotParallelism, signal, async (part, call) => {
+      if (!(await isPartThere(repository, part, call))) missing++;
+    });
+    return missing;
   }
+}
+
+function swept(missing: number): HoldfastError {
+  return new HoldfastError(
+    'FENCED',
+    `somebody else swept parts of the snapshot while it was made missing=${missing}`,
+  );
 }
 
 /** A part that has to be sent. */
@@ -191,6 +194,7 @@ class Run {
   readonly #moment: SnapshotCut;
   readonly #options: WriteSnapshotOptions;
   readonly #source: SnapshotSource;
+  readonly #repository: Repository;
   readonly #upload: PartUpload;
   readonly #partBytes: number;
   readonly #divided = new Map<SourceFile, readonly SnapshotPart[]>();
@@ -204,6 +208,7 @@ class Run {
     this.#moment = moment;
     this.#options = options;
     this.#source = source;
+    this.#repository = repository;
     this.#partBytes = partBytes;
     const pace =
       bytesPerSecond === undefined
@@ -240,7 +245,7 @@ class Run {
       if (parts === undefined) return;
       const absent = new Set<SnapshotPart>();
       for (const part of parts) {
-        if (await this.#upload.isThere(part, call)) this.#done(part);
+        if (await isPartThere(this.#repository, part, call)) this.#done(part);
         else absent.add(part);
       }
       if (absent.size > 0) {

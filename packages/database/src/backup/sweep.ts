@@ -50,6 +50,8 @@ export interface SweepSettings {
 
 type Counted = 'parts' | 'pieces' | 'restorePoints';
 
+type ReadSnapshot = Pick<SnapshotManifest, 'epoch' | 'lsn' | 'previousId'>;
+
 interface Candidate {
   readonly key: string;
   readonly kind: Counted;
@@ -63,7 +65,7 @@ export class Sweep {
   readonly #settings: SweepSettings;
   readonly #counts = { parts: 0, pieces: 0, restorePoints: 0, bytes: 0, tooYoung: 0 };
   readonly #referenced = new Set<string>();
-  readonly #read = new Map<string, SnapshotManifest>();
+  readonly #read = new Map<string, ReadSnapshot>();
 
   constructor(parts: SweepParts, settings: SweepSettings) {
     this.#parts = parts;
@@ -79,11 +81,14 @@ export class Sweep {
     await cut('backup.sweepListed');
     await this.#lookAgain();
     const nowMs = await this.#storeTimeMs();
-    let deleted = 0;
+    let unchecked = DELETES_PER_CHECK;
     for (const candidate of candidates) {
       signal.throwIfAborted();
-      if (deleted % DELETES_PER_CHECK === 0) await this.#assertOurs(); // I4
-      if (await this.#sweepOne(candidate, nowMs)) deleted++;
+      if (unchecked === DELETES_PER_CHECK) {
+        await this.#assertOurs(); // I4
+        unchecked = 0;
+      }
+      if (await this.#sweepOne(candidate, nowMs)) unchecked++;
     }
     const leftovers =
       lease === undefined
@@ -102,7 +107,8 @@ export class Sweep {
       if (this.#read.has(id)) continue;
       const manifest = await repository.snapshot(id, { signal });
       if (manifest === undefined) continue; // its listing is compared with another one
-      this.#read.set(id, manifest);
+      const { epoch, lsn, previousId } = manifest;
+      this.#read.set(id, { epoch, lsn, previousId });
       for (const { parts } of manifest.files)
         for (const { hash } of parts) this.#referenced.add(hash);
     }
@@ -173,7 +179,7 @@ export class Sweep {
       return false;
     }
     if (lease !== undefined) {
-      await repository.store.delete(key, { signal });
+      await lease.change(() => repository.store.delete(key, { signal }));
       await cut('backup.sweptObject');
     }
     this.#counts[kind]++;
