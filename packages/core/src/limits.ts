@@ -344,7 +344,7 @@ export const LIMITS = {
   /** A sweep leaves alone what was put less than this ago. Smaller: less waste after failures. */
   sweepGraceMs: 3_600_000,
   /** Records in one archive piece, bytes; one larger record stands alone. Bounds memory. */
-  archivePieceBytes: (8 * MIB) as number,
+  archivePieceBytes: (4 * MIB) as number,
   /** What was committed is archived at least as often: what a lost disk may cost, at most. */
   archiveIntervalMs: 5_000,
   /** Between two snapshots of a node with a backup. Lower: quicker restores, more in the store. */

@@ -36,6 +36,7 @@ import {
   HoldfastError,
   isHoldfastError,
   type Lsn,
+  writeU64,
 } from '@holdfast/core';
 import type { StoredRecord } from '@holdfast/log';
 import type { ArchivePieceName, RepositoryNames } from './repository-names.ts';
@@ -80,7 +81,6 @@ export function encodeArchivePiece(
   const { epoch, previousTag, records } = content;
   const [first, last] = [records[0], records.at(-1)];
   if (first === undefined || last === undefined) throw new TypeError('a piece needs a record');
-  const runs = runsOf(records);
   const pinned = codec.pinned(); // its key id is in the name, which is made before the block
   const name: ArchivePieceName = {
     epoch,
@@ -90,20 +90,45 @@ export function encodeArchivePiece(
     toMs: last.committedAtMs,
     keyId: pinned.keyId,
   };
-  const payload = new ByteWriter(sizeOf(records, runs.length));
-  payload.raw(Buffer.alloc(BLOCK_HEADER_BYTES)).u8(VERSION).u64(epoch);
-  payload.u64(name.firstLsn).u64(name.lastLsn).u64(name.fromMs).u64(name.toMs).raw(previousTag);
-  for (const run of runs) {
-    payload.u64(run[0]?.committedAtMs as number).u32(run.length);
-    for (const { type, shard, tenant, payload: bytes } of run) {
-      payload.u16(type).u16(shard).u32(tenant).u32(bytes.length).raw(bytes);
-    }
-  }
-  const bytes = payload.finish();
+  const bytes = Buffer.allocUnsafeSlow(BLOCK_HEADER_BYTES + HEAD_BYTES + sizeOf(records));
+  writeRecords(bytes, writeHead(bytes, name, previousTag), records);
   const key = names.piece(name);
   const payloadLength = bytes.length - BLOCK_HEADER_BYTES;
   const tag = pinned.encode(bytes, 0, { ...placeOf(key, name), payloadLength });
   return { key, name, bytes, tag: Buffer.from(tag) };
+}
+
+function writeHead(bytes: Buffer, name: ArchivePieceName, previousTag: Buffer): number {
+  const head = new ByteWriter(HEAD_BYTES).u8(VERSION).u64(name.epoch);
+  head.u64(name.firstLsn).u64(name.lastLsn).u64(name.fromMs).u64(name.toMs).raw(previousTag);
+  bytes.set(head.finish(), BLOCK_HEADER_BYTES);
+  return BLOCK_HEADER_BYTES + HEAD_BYTES;
+}
+
+/** All of them within one turn, so without a detour over a writer. */
+function writeRecords(bytes: Buffer, start: number, records: readonly StoredRecord[]): void {
+  let at = start;
+  let countAt = 0;
+  let count = 0;
+  let clock = -1;
+  for (const { type, shard, tenant, payload, committedAtMs } of records) {
+    if (committedAtMs !== clock) {
+      if (count > 0) bytes.writeUInt32LE(count, countAt);
+      writeU64(bytes, at, committedAtMs);
+      countAt = at + 8;
+      at += RUN_HEAD_BYTES;
+      count = 0;
+      clock = committedAtMs;
+    }
+    count++;
+    bytes.writeUInt16LE(type, at);
+    bytes.writeUInt16LE(shard, at + 2);
+    bytes.writeUInt32LE(tenant, at + 4);
+    bytes.writeUInt32LE(payload.length, at + 8);
+    bytes.set(payload, at + ARCHIVED_RECORD_BYTES);
+    at += ARCHIVED_RECORD_BYTES + payload.length;
+  }
+  bytes.writeUInt32LE(count, countAt);
 }
 
 /**
@@ -174,9 +199,9 @@ function decodeRuns(reader: ByteReader, key: string, name: ArchivePieceName): St
   return records;
 }
 
-/** Records of one wall clock together; checks what a decoder would refuse. */
-function runsOf(records: readonly StoredRecord[]): StoredRecord[][] {
-  const runs: StoredRecord[][] = [];
+/** Bytes of the runs; checks what a decoder would refuse. */
+function sizeOf(records: readonly StoredRecord[]): number {
+  let bytes = 0;
   let before: StoredRecord | undefined;
   for (const record of records) {
     if (before !== undefined && record.lsn !== before.lsn + 1) {
@@ -185,17 +210,11 @@ function runsOf(records: readonly StoredRecord[]): StoredRecord[][] {
     if (before !== undefined && record.committedAtMs < before.committedAtMs) {
       throw new TypeError(`wall clock of a piece falls at ${record.lsn}`);
     }
-    if (before?.committedAtMs === record.committedAtMs) runs.at(-1)?.push(record);
-    else runs.push([record]);
+    if (before?.committedAtMs !== record.committedAtMs) bytes += RUN_HEAD_BYTES;
+    bytes += ARCHIVED_RECORD_BYTES + record.payload.length;
     before = record;
   }
-  return runs;
-}
-
-function sizeOf(records: readonly StoredRecord[], runs: number): number {
-  const payloads = records.reduce((sum, { payload }) => sum + payload.length, 0);
-  const heads = HEAD_BYTES + runs * RUN_HEAD_BYTES + records.length * ARCHIVED_RECORD_BYTES;
-  return BLOCK_HEADER_BYTES + heads + payloads;
+  return bytes;
 }
 
 function placeOf(key: string, name: ArchivePieceName): ObjectPlace {
