@@ -140,6 +140,21 @@ export const ERROR_CODES = {
    */
   OBJECT_STORE_UNSUPPORTED: 'invalid',
   /**
+   * The key of an entry is empty, too long, not well-formed text, or not one that its namespace
+   * takes. Do: correct the key.
+   */
+  INVALID_ENTRY_KEY: 'invalid',
+  /**
+   * The token of a page is not one of this store, order, direction and prefix. Do: begin with the
+   * first page.
+   */
+  INVALID_PAGE_TOKEN: 'invalid',
+  /**
+   * The key-value store does not do what was asked of it. Do: use what its capabilities name, or
+   * another store.
+   */
+  KV_UNSUPPORTED: 'invalid',
+  /**
    * The object store refuses the credentials, or what they may do. Do: correct the credentials,
    * their rights, or the clock of this machine.
    */
@@ -212,6 +227,12 @@ export const ERROR_CODES = {
    */
   OFFSET_TRIMMED: 'missing', // reserved: retention
 
+  /**
+   * The changes behind this number are not kept any more. Do: ask for the last change, read what is
+   * there, and watch from that number.
+   */
+  CHANGES_TRIMMED: 'missing',
+
   // conflict
   /**
    * There is a stream at this path already, made with other properties. Do: use it as it is, or
@@ -263,8 +284,8 @@ export const ERROR_CODES = {
   /** There is nothing to do for this subscription. Do: wait for the next wake. */
   NO_PENDING_WORK: 'conflict',
   /**
-   * The object is there although it must not be, or is not the one that was expected. Do: read it
-   * again and decide.
+   * The object or entry is there although it must not be, or is not the one that was expected. Do:
+   * read it again and decide.
    */
   PRECONDITION_FAILED: 'conflict',
   /**

@@ -213,6 +213,26 @@ describe('HTTP', () => {
   });
 });
 
+describe('kv', () => {
+  it('the largest entry and the largest batch fit one record, with their heads', () => {
+    const heads = L.maxTransactionOperations * 256;
+    expect(L.maxEntryBatchBytes + heads).toBeLessThanOrEqual(L.maxRecordBytes);
+    expect(L.maxEntryValueBytes + 2 * L.maxEntryKeyBytes).toBeLessThanOrEqual(L.maxRecordBytes);
+  });
+
+  it('the key of an entry fits every row about it', () => {
+    expect(L.maxEntryKeyBytes + 128).toBeLessThanOrEqual(L.maxRowKeyBytes);
+  });
+
+  it('a token of the longest key is one', () => {
+    expect(Math.ceil(((L.maxEntryKeyBytes + 64) * 4) / 3)).toBeLessThanOrEqual(L.maxPageTokenChars);
+  });
+
+  it('the largest change is kept', () => {
+    expect(L.maxEntryValueBytes + L.maxEntryKeyBytes).toBeLessThan(L.maxKeptChangeBytes);
+  });
+});
+
 describe('command line', () => {
   it('the lines of one request are a body that the server takes', () => {
     expect(L.appendLines).toBeLessThanOrEqual(L.maxJsonMessages);

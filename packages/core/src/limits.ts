@@ -298,6 +298,32 @@ export const LIMITS = {
   /** Credentials that end sooner than this are fetched anew. */
   credentialsRefreshMs: 300_000,
 
+  // -- kv ----------------------------------------------------------------------------------
+  /** Key of an entry, UTF-8. Longer: `INVALID_ENTRY_KEY`. */
+  maxEntryKeyBytes: (2 * KIB) as number,
+  /** A namespace, and a key in it. Longer: the same. */
+  maxNamespaceNameBytes: 120,
+  /** Value of an entry. Larger: `RECORD_TOO_LARGE`. */
+  maxEntryValueBytes: (16 * MIB) as number,
+  /** Keys and values of one batch; one entry goes alone. Beyond: the same. */
+  maxEntryBatchBytes: (16 * MIB) as number,
+  /** Highest version a stamp may give, so that later ones are numbers too. Beyond: the same. */
+  maxStampedVersion: 4_503_599_627_370_496,
+  /** Entries of one page. */
+  maxPageEntries: 1_000,
+  /** Characters of a page token; above what the longest key takes. Longer: `INVALID_PAGE_TOKEN`. */
+  maxPageTokenChars: 4_096,
+  /** Keys of one `getMany`. */
+  maxBatchGets: 10_000,
+  /** Entries that `clear` deletes in one batch. Larger: longer waits of other writes. */
+  clearedPerBatch: 256,
+  /** Changes kept for those who watch. Beyond: the oldest go, `CHANGES_TRIMMED` for who needs them. */
+  maxKeptChanges: 65_536,
+  /** Keys and values of those changes; the same. */
+  maxKeptChangeBytes: (32 * MIB) as number,
+  /** Pause between two rounds that remove what is past its expiry. */
+  purgeIntervalMs: 1_000,
+
   // -- encryption --------------------------------------------------------------------------
   /** Keys of files kept after they were derived, least recently used first out. */
   derivedKeys: 1_024,
@@ -355,6 +381,8 @@ export const LIMITS = {
   maxAdminBodyBytes: (16 * KIB) as number,
   /** Between two lines of progress in an answer. */
   adminProgressMs: 200,
+  /** The first drill of a node comes this long after its start, if not sooner. */
+  firstDrillMs: 3_600_000,
 
   /** Parts that a restore fetches at a time. Larger: quicker on long ways, more requests at once. */
   restoreParts: 4,

@@ -1,0 +1,332 @@
+/**
+ * A `KvStore` over a backend: checks arguments once, ends calls with their signals, makes ranges,
+ * pages, watches and `clear` of what the backend does.
+ *
+ * Invariants
+ * 1. The backend hears of a write in the turn of the call: the order of calls is its to keep.
+ * 2. After `close` was called the backend gets no call but `close`, and that after the last write.
+ * 3. A walk that ends, in whatever way, gives back the backend's.
+ *
+ * Owner: who opened the backend; the store closes it.
+ */
+import { type Clock, type Effect, isHoldfastError, LIMITS } from '@holdfast/core';
+import { assertCount, checkBatch } from './checked-writes.ts';
+import { isExpired } from './decide-write.ts';
+import type { KeyInterval, KvBackend, KvScanOptions } from './kv-backend.ts';
+import { abortedError, closedError, unsupported } from './kv-errors.ts';
+import { assertKey, behindKey, intervalOf, isEmptyInterval } from './kv-key.ts';
+import type {
+  KvAck,
+  KvCallOptions,
+  KvCapabilities,
+  KvChange,
+  KvDeleteOptions,
+  KvEntry,
+  KvOperation,
+  KvPage,
+  KvPageOptions,
+  KvPutOptions,
+  KvRange,
+  KvStore,
+  KvWatchOptions,
+} from './kv-store.ts';
+import { decodePageToken, encodePageToken } from './page-token.ts';
+
+const DEFAULT_PAGE_ENTRIES = 50;
+
+export class BackedKvStore implements KvStore {
+  readonly #backend: KvBackend;
+  readonly #clock: Clock;
+  readonly #writes = new Set<Promise<unknown>>();
+  readonly #closed = new AbortController();
+  #closing: Promise<void> | undefined;
+
+  constructor(components: { readonly clock: Clock }, backend: KvBackend) {
+    this.#clock = components.clock;
+    this.#backend = backend;
+  }
+
+  get id(): string {
+    return this.#backend.id;
+  }
+
+  get capabilities(): KvCapabilities {
+    return this.#backend.capabilities;
+  }
+
+  async get(key: string, options?: KvCallOptions): Promise<Uint8Array | undefined> {
+    return (await this.getEntry(key, options))?.value;
+  }
+
+  async getEntry(key: string, options: KvCallOptions = {}): Promise<KvEntry | undefined> {
+    const { signal } = options;
+    this.#enter(signal);
+    assertKey(key, this.capabilities.maxKeyBytes);
+    const read = this.#backend.read(key);
+    return signal === undefined ? read : unlessEnded(signal, read, 'none');
+  }
+
+  async getMany(
+    keys: readonly string[],
+    options: KvCallOptions = {},
+  ): Promise<readonly (Uint8Array | undefined)[]> {
+    this.#enter(options.signal);
+    if (keys.length > LIMITS.maxBatchGets) {
+      throw new TypeError(`more keys than ${LIMITS.maxBatchGets} in one call: ${keys.length}`);
+    }
+    for (const key of keys) assertKey(key, this.capabilities.maxKeyBytes);
+    return Promise.all(keys.map((key) => this.get(key, options)));
+  }
+
+  async has(key: string, options?: KvCallOptions): Promise<boolean> {
+    return (await this.getEntry(key, options)) !== undefined;
+  }
+
+  async put(key: string, value: Uint8Array, options: KvPutOptions = {}): Promise<KvAck> {
+    const { signal, ...conditions } = options;
+    const [ack] = await this.#write([{ type: 'put', key, value, ...conditions }], signal);
+    return ack as KvAck;
+  }
+
+  async del(key: string, options: KvDeleteOptions = {}): Promise<KvAck> {
+    const { signal, ifVersion } = options;
+    const [ack] = await this.#write([{ type: 'del', key, ifVersion }], signal);
+    return ack as KvAck;
+  }
+
+  async batch(
+    operations: readonly KvOperation[],
+    options: KvCallOptions = {},
+  ): Promise<readonly KvAck[]> {
+    return this.#write(operations, options.signal);
+  }
+
+  keys(range: KvRange = {}): AsyncIterable<string> {
+    return this.#walk(range, ({ key }) => key);
+  }
+
+  values(range: KvRange = {}): AsyncIterable<Uint8Array> {
+    return this.#walk(range, ({ value }) => value);
+  }
+
+  iterator(range: KvRange = {}): AsyncIterable<[key: string, value: Uint8Array]> {
+    return this.#walk(range, ({ key, value }) => [key, value]);
+  }
+
+  entries(range: KvRange = {}): AsyncIterable<KvEntry> {
+    return this.#walk(range, (entry) => entry);
+  }
+
+  async page(options: KvPageOptions): Promise<KvPage> {
+    const { order, limit = DEFAULT_PAGE_ENTRIES, signal } = options;
+    this.#enter(signal);
+    if (order !== 'key' && order !== 'created')
+      throw new TypeError(`no such order: ${String(order)}`);
+    if (order === 'created' && !this.capabilities.createdOrder) throw unsupported('created order');
+    assertCount('limit', limit, 1);
+    if (limit > LIMITS.maxPageEntries) {
+      throw new TypeError(`limit is above ${LIMITS.maxPageEntries}: ${limit}`);
+    }
+    const entries: KvEntry[] = [];
+    for await (const entry of this.#pageEntries(options, limit + 1)) {
+      entries.push(entry);
+      if (entries.length > limit) break;
+    }
+    if (entries.length <= limit) return { entries, next: undefined };
+    entries.pop();
+    return { entries, next: encodePageToken(this.id, options, entries.at(-1) as KvEntry) };
+  }
+
+  async clear(range: KvRange = {}): Promise<void> {
+    let chunk: string[] = [];
+    const most = this.capabilities.atomicBatch ? LIMITS.clearedPerBatch : 1;
+    const drop = async (): Promise<void> => {
+      await this.#write(
+        chunk.map((key) => ({ type: 'del', key })),
+        range.signal,
+      );
+      chunk = [];
+    };
+    for await (const key of this.keys(range)) {
+      chunk.push(key);
+      if (chunk.length >= most) await drop();
+    }
+    if (chunk.length > 0) await drop();
+  }
+
+  watch(options: KvWatchOptions = {}): AsyncIterable<KvChange> {
+    const { since, prefix, signal } = options;
+    try {
+      this.#enter(signal);
+      if (!this.capabilities.watch) throw unsupported('watch');
+      if (since !== undefined) assertCount('since', since);
+      intervalOf({ prefix }); // throws for what is no text
+      const ends = this.#closed.signal;
+      const either = signal === undefined ? ends : AbortSignal.any([signal, ends]);
+      return this.#watching(this.#backend.changes(since, either), prefix ?? '');
+    } catch (error) {
+      return failing(error);
+    }
+  }
+
+  async lastChange(options: KvCallOptions = {}): Promise<number> {
+    this.#enter(options.signal);
+    return this.#backend.lastChange();
+  }
+
+  async flush(options: KvCallOptions = {}): Promise<void> {
+    const { signal } = options;
+    this.#enter(signal);
+    const flushed = Promise.allSettled([...this.#writes]).then(() => this.#backend.flush());
+    return signal === undefined ? flushed : unlessEnded(signal, flushed, 'none');
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#closed.abort();
+    await Promise.allSettled([...this.#writes]);
+    await this.#backend.close();
+  }
+
+  /** Rules 17 and 19, for a call that begins. */
+  #enter(signal: AbortSignal | undefined): void {
+    if (this.#closing !== undefined) throw closedError();
+    if (signal?.aborted) throw abortedError(signal);
+  }
+
+  #write(
+    operations: readonly KvOperation[],
+    signal: AbortSignal | undefined,
+  ): Promise<readonly KvAck[]> {
+    this.#enter(signal);
+    const writes = checkBatch(operations, this.capabilities, () => this.#clock.now());
+    if (writes.length === 0) return Promise.resolve([]);
+    const done = this.#backend.write(writes, signal); // I1
+    this.#writes.add(done);
+    const over = (): void => void this.#writes.delete(done);
+    done.then(over, over);
+    return signal === undefined ? done : unlessEnded(signal, done, 'unknown');
+  }
+
+  async *#walk<T>(range: KvRange, pick: (entry: KvEntry) => T): AsyncGenerator<T, void, undefined> {
+    const { signal, reverse = false, limit = Infinity } = range;
+    this.#enter(signal);
+    if (limit !== Infinity) assertCount('limit', limit);
+    const interval = intervalOf(range);
+    if (limit === 0 || isEmptyInterval(interval)) return;
+    const batches = this.#backend.scan(interval, { reverse, limit });
+    let given = 0;
+    for await (const batch of this.#steps(batches, signal)) {
+      for (const entry of batch) {
+        this.#enter(signal);
+        if (entry.expiresAtMs !== undefined && isExpired(entry, this.#clock.now())) continue;
+        yield pick(entry);
+        if (++given >= limit) return;
+      }
+    }
+  }
+
+  async *#pageEntries(
+    options: KvPageOptions,
+    limit: number,
+  ): AsyncGenerator<KvEntry, void, undefined> {
+    const { order, reverse = false, prefix, token, signal } = options;
+    const last = token === undefined ? undefined : decodePageToken(this.id, options, token);
+    const interval = intervalOf({ prefix });
+    const scan: KvScanOptions = { reverse, limit };
+    const batches =
+      order === 'key'
+        ? this.#backend.scan(behind(interval, last?.key, reverse), scan)
+        : this.#backend.scanCreated(last, {
+            reverse,
+            limit: prefix === undefined ? limit : Infinity,
+          });
+    for await (const batch of this.#steps(batches, signal)) {
+      for (const entry of batch) {
+        if (prefix !== undefined && !entry.key.startsWith(prefix)) continue;
+        if (entry.expiresAtMs !== undefined && isExpired(entry, this.#clock.now())) continue;
+        yield entry;
+      }
+    }
+  }
+
+  /** Each step ends with the signal or the store. I3. */
+  async *#steps<T>(
+    steps: AsyncIterable<T>,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<T, void, undefined> {
+    const iterator = steps[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        this.#enter(signal);
+        const step = iterator.next();
+        const { done, value } = await (signal === undefined
+          ? step
+          : unlessEnded(signal, step, 'none'));
+        if (done === true) return;
+        yield value;
+      }
+    } finally {
+      // A step that hangs would hold up whoever left: what it holds goes when it ends.
+      void iterator.return?.().catch(() => undefined);
+    }
+  }
+
+  async *#watching(
+    changes: AsyncIterable<KvChange>,
+    prefix: string,
+  ): AsyncGenerator<KvChange, void, undefined> {
+    try {
+      for await (const change of changes) {
+        if (!change.key.startsWith(prefix)) continue;
+        const { value } = change;
+        yield value === undefined ? change : { ...change, value: Buffer.from(value) };
+      }
+    } catch (error) {
+      const closed = this.#closing !== undefined && isHoldfastError(error);
+      throw closed && error.code === 'ABORTED' ? closedError() : error;
+    }
+  }
+}
+
+function behind(interval: KeyInterval, last: string | undefined, reverse: boolean): KeyInterval {
+  if (last === undefined) return interval;
+  return reverse ? { ...interval, to: last } : { ...interval, from: behindKey(last) };
+}
+
+/** `promise`, or the end of the signal, whichever is first. */
+export function unlessEnded<Result>(
+  signal: AbortSignal,
+  promise: Promise<Result>,
+  effect: Effect,
+): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(abortedError(signal, effect));
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    const over = (): void => signal.removeEventListener('abort', onAbort);
+    promise.then(
+      (value) => {
+        over();
+        resolve(value);
+      },
+      (error: unknown) => {
+        over();
+        reject(error);
+      },
+    );
+  });
+}
+
+/** Rule 20. */
+function failing(error: unknown): AsyncIterable<never> {
+  return { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(error as Error) }) };
+}

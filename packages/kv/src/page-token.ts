@@ -1,0 +1,55 @@
+/**
+ * Tokens of pages: where the next page goes on, and what the token is good for.
+ *
+ * | size | field |
+ * | --- | --- |
+ * | 1 | version, 1 |
+ * | 8 | first bytes of the SHA-256 of store, order, direction and prefix |
+ * | varint | `seq` of the last entry of the page |
+ * | string | its key |
+ * | 4 | CRC-32C of all before |
+ */
+import { createHash } from 'node:crypto';
+import { ByteReader, ByteWriter, crc32c, HoldfastError, LIMITS } from '@holdfast/core';
+import type { CreatedPlace } from './kv-backend.ts';
+import type { KvPageOptions } from './kv-store.ts';
+
+const VERSION = 1;
+const BINDING_BYTES = 8;
+const CRC_BYTES = 4;
+
+type Bound = Pick<KvPageOptions, 'order' | 'reverse' | 'prefix'>;
+
+/** @param last entry that was given. */
+export function encodePageToken(storeId: string, page: Bound, last: CreatedPlace): string {
+  const body = new ByteWriter().u8(VERSION).raw(binding(storeId, page)).varint(last.seq);
+  const bytes = body.string(last.key).finish();
+  return new ByteWriter().raw(bytes).u32(crc32c(bytes)).finish().toString('base64url');
+}
+
+/** The entry behind which the page begins; it need not be there any more. */
+export function decodePageToken(storeId: string, page: Bound, token: string): CreatedPlace {
+  if (typeof token !== 'string' || token.length > LIMITS.maxPageTokenChars) throw invalid();
+  const bytes = Buffer.from(token, 'base64url');
+  if (bytes.length <= CRC_BYTES || bytes.toString('base64url') !== token) throw invalid();
+  const body = bytes.subarray(0, -CRC_BYTES);
+  if (bytes.readUInt32LE(body.length) !== crc32c(body)) throw invalid();
+  const reader = new ByteReader(body);
+  if (reader.u8() !== VERSION) throw invalid();
+  if (!reader.raw(BINDING_BYTES).equals(binding(storeId, page))) throw invalid();
+  const last = { seq: reader.varint(), key: reader.string() };
+  reader.end();
+  return last;
+}
+
+function binding(storeId: string, { order, reverse = false, prefix = '' }: Bound): Buffer {
+  const bound = JSON.stringify([storeId, order, reverse, prefix]);
+  return createHash('sha256').update(bound).digest().subarray(0, BINDING_BYTES);
+}
+
+function invalid(): HoldfastError {
+  return new HoldfastError(
+    'INVALID_PAGE_TOKEN',
+    'page token is not one of this store, order, direction and prefix',
+  );
+}

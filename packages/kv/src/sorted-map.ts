@@ -1,0 +1,111 @@
+/**
+ * A map whose keys are in the order of entries' keys (or another one).
+ *
+ * Invariants
+ * 1. `#chunks` hold every key of `#values` once, in order; none is empty, none longer than
+ *    `MAX_CHUNK_KEYS`.
+ * 2. `changes` rises whenever a key comes or goes: who remembers a place in the order looks again.
+ */
+import { compareKeys } from './kv-key.ts';
+
+const MAX_CHUNK_KEYS = 256;
+
+export class SortedMap<V> {
+  readonly #compare: (a: string, b: string) => number;
+  readonly #values = new Map<string, V>();
+  readonly #chunks: string[][] = [];
+  #changes = 0;
+
+  constructor(compare: (a: string, b: string) => number = compareKeys) {
+    this.#compare = compare;
+  }
+
+  get size(): number {
+    return this.#values.size;
+  }
+
+  /** I2. */
+  get changes(): number {
+    return this.#changes;
+  }
+
+  get(key: string): V | undefined {
+    return this.#values.get(key);
+  }
+
+  set(key: string, value: V): void {
+    if (!this.#values.has(key)) this.#insert(key);
+    this.#values.set(key, value);
+  }
+
+  delete(key: string): boolean {
+    if (!this.#values.delete(key)) return false;
+    this.#changes++;
+    const at = this.#chunkOf(key);
+    const chunk = this.#chunks[at] as string[];
+    chunk.splice(this.#within(chunk, key), 1);
+    if (chunk.length === 0) this.#chunks.splice(at, 1);
+    return true;
+  }
+
+  /** The values, in no order. */
+  values(): IterableIterator<V> {
+    return this.#values.values();
+  }
+
+  firstAtOrAbove(key: string): string | undefined {
+    const at = this.#chunkOf(key);
+    const chunk = this.#chunks[at];
+    if (chunk === undefined) return undefined;
+    return chunk[this.#within(chunk, key)] ?? this.#chunks[at + 1]?.[0];
+  }
+
+  /** @param key `undefined`: the last of all. */
+  lastBelow(key: string | undefined): string | undefined {
+    if (key === undefined) return this.#chunks.at(-1)?.at(-1);
+    const at = this.#chunkOf(key);
+    const chunk = this.#chunks[at];
+    const place = chunk === undefined ? 0 : this.#within(chunk, key);
+    return place > 0 ? chunk?.[place - 1] : this.#chunks[at - 1]?.at(-1);
+  }
+
+  #insert(key: string): void {
+    this.#changes++;
+    const at = this.#chunkOf(key);
+    const chunk = this.#chunks[at];
+    if (chunk === undefined) {
+      this.#chunks.push([key]);
+      return;
+    }
+    chunk.splice(this.#within(chunk, key), 0, key);
+    if (chunk.length <= MAX_CHUNK_KEYS) return;
+    // Keys often come in order: the last chunk then stays nearly full.
+    const split = at === this.#chunks.length - 1 ? MAX_CHUNK_KEYS : MAX_CHUNK_KEYS / 2;
+    this.#chunks.splice(at + 1, 0, chunk.splice(split));
+  }
+
+  /** The last chunk that begins at or below `key`, else the first. */
+  #chunkOf(key: string): number {
+    let low = 0;
+    let high = this.#chunks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#compare((this.#chunks[middle] as string[])[0] as string, key) <= 0)
+        low = middle + 1;
+      else high = middle;
+    }
+    return Math.max(0, low - 1);
+  }
+
+  /** Where in the chunk the first key at or above `key` stands. */
+  #within(chunk: readonly string[], key: string): number {
+    let low = 0;
+    let high = chunk.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#compare(chunk[middle] as string, key) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
