@@ -127,7 +127,7 @@ function parse(command: Command, args: readonly string[]): ParsedArguments {
   }
   try {
     const parsed = parseArgs({
-      args: [...args],
+      args: joinNegative(command, args),
       options: Object.fromEntries(
         Object.entries(command.flags).map(([name, flag]) => [name, { type: flag.type }]),
       ),
@@ -142,6 +142,22 @@ function parse(command: Command, args: readonly string[]): ParsedArguments {
     const message = error instanceof Error ? (error.message.split('\n')[0] ?? '') : '';
     throw usageError(message, `see "holdfast ${command.name} --help"`);
   }
+}
+
+/** `--to -15m` is a value of the flag and not a flag of its own. */
+function joinNegative(command: Command, args: readonly string[]): string[] {
+  const joined: string[] = [];
+  const end = beforeData(args).length;
+  for (let at = 0; at < args.length; at++) {
+    const arg = args[at] as string;
+    const next = args[at + 1];
+    const takesValue = command.flags[arg.replace(/^--/, '')]?.type === 'string';
+    if (arg.startsWith('--') && takesValue && at + 1 < end && /^-\d/.test(next ?? '')) {
+      joined.push(`${arg}=${next}`);
+      at++;
+    } else joined.push(arg);
+  }
+  return joined;
 }
 
 function report(error: unknown, io: ConsoleIo, json: boolean): ExitCode {

@@ -1,7 +1,21 @@
 /** All commands, in the order of the help. */
 import type { Command } from './command.ts';
+import { keyGenerate } from './key/generate.ts';
+import { keyRetire } from './key/retire.ts';
+import { keyRotate } from './key/rotate.ts';
+import { keyStatus } from './key/status.ts';
+import { mark } from './mark.ts';
 import { rebalance } from './rebalance.ts';
+import { restore } from './restore.ts';
 import { serve } from './serve.ts';
+import { snapshotCreate } from './snapshot/create.ts';
+import { snapshotDrill } from './snapshot/drill.ts';
+import { snapshotInfo } from './snapshot/info.ts';
+import { snapshotList } from './snapshot/list.ts';
+import { snapshotPrune } from './snapshot/prune.ts';
+import { snapshotRemove } from './snapshot/remove.ts';
+import { snapshotStatus } from './snapshot/status.ts';
+import { snapshotVerify } from './snapshot/verify.ts';
 import { streamAppend } from './stream/append.ts';
 import { streamClose } from './stream/close.ts';
 import { streamCreate } from './stream/create.ts';
@@ -30,6 +44,20 @@ export const COMMANDS: readonly Command[] = [
   subscriptionList,
   subscriptionShow,
   subscriptionRemove,
+  snapshotStatus,
+  snapshotCreate,
+  snapshotList,
+  snapshotInfo,
+  snapshotVerify,
+  snapshotRemove,
+  snapshotPrune,
+  snapshotDrill,
+  mark,
+  restore,
+  keyGenerate,
+  keyStatus,
+  keyRotate,
+  keyRetire,
   verify,
   rebalance,
 ];

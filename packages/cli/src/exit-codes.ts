@@ -10,6 +10,8 @@ export const EXIT = {
   access: 5,
   unavailable: 6,
   integrity: 7,
+  /** By a signal, before it was done. */
+  interrupted: 130,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

@@ -5,7 +5,7 @@ const WIDTH = 24;
 /** Redrawing more often than this only flickers. */
 const REDRAW_MS = 100;
 
-export type ProgressUnit = 'bytes' | 'rows';
+export type ProgressUnit = 'bytes' | 'rows' | 'records';
 
 export class ProgressLine {
   readonly #io: ConsoleIo;
@@ -44,6 +44,41 @@ export class ProgressLine {
   }
 }
 
+/** How far some work of several phases is. */
+export interface WorkProgress {
+  readonly phase: string;
+  readonly done: number;
+  readonly total?: number | undefined;
+  readonly unit: ProgressUnit;
+}
+
+/** A line for each phase, one after the other. */
+export class PhasedProgress {
+  readonly #io: ConsoleIo;
+  readonly #now: () => number;
+  #phase = '';
+  #line: ProgressLine | undefined;
+
+  /** @param now monotonic milliseconds. */
+  constructor(io: ConsoleIo, now: () => number) {
+    this.#io = io;
+    this.#now = now;
+  }
+
+  update({ phase, done, total, unit }: WorkProgress): void {
+    if (this.#line === undefined || phase !== this.#phase) {
+      this.#line?.end();
+      this.#line = new ProgressLine(this.#io, phase, unit, this.#now);
+      this.#phase = phase;
+    }
+    this.#line.update(done, total);
+  }
+
+  end(): void {
+    this.#line?.end();
+  }
+}
+
 export interface Progress {
   readonly done: number;
   readonly total: number | undefined;
@@ -58,15 +93,22 @@ export function progressText({ done, total, elapsedMs, unit }: Progress): string
   const share = total === 0 ? 1 : Math.min(1, done / total);
   const full = Math.round(share * WIDTH);
   const bar = '#'.repeat(full) + '-'.repeat(WIDTH - full);
-  const left = perSecond > 0 ? `  ${Math.ceil((total - done) / perSecond)} s left` : '';
+  const left = perSecond > 0 ? `  ${leftText((total - done) / perSecond)} left` : '';
   return `[${bar}] ${Math.floor(share * 100)}%  ${rate}${left}`;
+}
+
+function leftText(seconds: number): string {
+  const whole = Math.max(0, Math.ceil(seconds));
+  if (whole < 120) return `${whole} s`;
+  const minutes = Math.ceil(whole / 60);
+  return minutes < 120 ? `${minutes} min` : `${Math.ceil(minutes / 60)} h`;
 }
 
 function amount(value: number, unit: ProgressUnit): string {
   return unit === 'bytes' ? byteText(value) : `${Math.round(value)} ${unit}`;
 }
 
-function byteText(bytes: number): string {
+export function byteText(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   let value = bytes;
   let unit = 0;

@@ -1,4 +1,5 @@
 /** `holdfast rebalance`: the same data over another number of shards, with no node running. */
+import { KEY_FLAGS, keySettings } from './backup/place-flags.ts';
 import { JSON_FLAG, type Command } from './command.ts';
 import { usageError } from './command-error.ts';
 import { EXIT } from './exit-codes.ts';
@@ -12,10 +13,17 @@ export const rebalance: Command = {
   positionals: [{ name: 'DIR', required: false }],
   flags: {
     shards: { type: 'string', value: 'N', summary: 'a power of two from 1 to 256' },
+    ...KEY_FLAGS,
     ...JSON_FLAG,
   },
   notes: ['A crash on the way leaves the old count or the new one, never something between.'],
-  async run({ io, arguments: [given], values, json }) {
+  async run(call) {
+    const {
+      io,
+      arguments: [given],
+      values,
+      json,
+    } = call;
     const dir = given ?? (io.env['HOLDFAST_DIR'] || DEFAULT_DIR);
     const shardCount = shardCountOf(values.text('shards'));
     const { nodeComponents, rebalanceDirectory } = await import('@holdfast/node');
@@ -23,8 +31,10 @@ export const rebalance: Command = {
     const progress = new ProgressLine(io, 'rebalance', 'rows', () =>
       components.clock.monotonicMs(),
     );
-    const report = await rebalanceDirectory({ dir, shardCount }, components, (done, total) =>
-      progress.update(done, total),
+    const report = await rebalanceDirectory(
+      { dir, shardCount, ...keySettings(call) },
+      components,
+      (done, total) => progress.update(done, total),
     ).finally(() => progress.end());
     if (json) await io.out(`${JSON.stringify({ dir, ...report })}\n`);
     else io.err(`rebalanced: ${dir} from ${report.from} to ${report.to} shards\n`);

@@ -93,24 +93,25 @@ const SETTINGS: Readonly<Record<FlagSetting, SettingFlag>> = {
 
 const DEFAULT_DIR = './data';
 
-export const SETTING_FLAGS: Readonly<Record<string, Flag>> = Object.fromEntries(
-  Object.entries(SETTINGS).map(([key, { kind, value, summary }]) => [
-    flagName(key),
-    {
+export const SETTING_FLAGS: Readonly<Record<string, Flag>> = settingFlags(SETTINGS);
+
+export function settingFlags(
+  settings: Readonly<Record<string, SettingFlag>>,
+): Readonly<Record<string, Flag>> {
+  const flags = Object.entries(settings).map(([key, { kind, value, summary }]) => {
+    const flag: Flag = {
       type: kind === 'flag' ? 'boolean' : 'string',
       summary,
       env: variableName(key),
       ...(value === undefined ? {} : { value }),
-    } satisfies Flag,
-  ]),
-);
+    };
+    return [flagName(key), flag] as const;
+  });
+  return Object.fromEntries(flags);
+}
 
 export function serveSettings(call: CommandCall): NodeSettingsInput {
-  const settings: Record<string, unknown> = {};
-  for (const [key, { kind }] of Object.entries(SETTINGS)) {
-    const value = settingValue(call, key, kind);
-    if (value !== undefined) settings[key] = value;
-  }
+  const settings: Record<string, unknown> = readSettings(call, SETTINGS);
   const key = call.io.env['HOLDFAST_KEY'];
   if (key !== undefined && key !== '') settings['key'] = key; // a flag would show it to everybody
   const given = call.arguments[0];
@@ -120,6 +121,19 @@ export function serveSettings(call: CommandCall): NodeSettingsInput {
   }
   if (settings['memory'] === true) return settings;
   return { ...settings, dir: call.io.env['HOLDFAST_DIR'] || DEFAULT_DIR };
+}
+
+/** Those of `settings` that flags or the environment give. */
+export function readSettings(
+  call: CommandCall,
+  settings: Readonly<Record<string, SettingFlag>>,
+): Record<string, unknown> {
+  const given: Record<string, unknown> = {};
+  for (const [key, { kind }] of Object.entries(settings)) {
+    const value = settingValue(call, key, kind);
+    if (value !== undefined) given[key] = value;
+  }
+  return given;
 }
 
 function settingValue(call: CommandCall, key: string, kind: SettingKind): unknown {

@@ -1,4 +1,5 @@
 /** `holdfast serve`: a node of its own, from the first line to the last request. */
+import type { HoldfastError } from '@holdfast/core';
 import type { HoldfastNode } from '@holdfast/node';
 import { CLAIM_TOKENS_FILE_FLAG, withClaimTokens } from './claim-tokens-file.ts';
 import { JSON_FLAG, type Command, type CommandCall } from './command.ts';
@@ -50,6 +51,7 @@ export const serve: Command = {
       const failure = await Promise.race([interrupted.happened, failureOf(node)]);
       if (failure === undefined) return await stop(call, node);
       logger.error('node-failed', { code: failure.code, message: failure.message });
+      if (failure.kind === 'fenced') throw failure; // not a fault of this machine: told as such
       return EXIT.failure;
     } finally {
       await node.close();
@@ -74,7 +76,7 @@ function interruption(call: CommandCall): { happened: Promise<undefined>; forget
   return { happened, forget };
 }
 
-function failureOf(node: HoldfastNode): Promise<{ code: string; message: string }> {
+function failureOf(node: HoldfastNode): Promise<HoldfastError> {
   return new Promise((resolve) => node.onFailed(resolve));
 }
 
@@ -93,6 +95,7 @@ async function announce(call: CommandCall, node: HoldfastNode, url: string): Pro
       `  holdfast ${VERSION}`,
       `  data        ${dataDir ?? 'in memory'}`,
       `  durability  ${dataDir === null ? 'none: all is gone when this process ends' : 'an answer means it is on the disk'}`,
+      ...protection(node),
       `  url         ${url}`,
       '',
       '  Paste into another terminal:',
@@ -105,6 +108,16 @@ async function announce(call: CommandCall, node: HoldfastNode, url: string): Pro
       '',
     ].join('\n'),
   );
+}
+
+/** What there is beyond the disk, without anything secret. */
+function protection(node: HoldfastNode): string[] {
+  const { active } = node.keys;
+  const { backup } = node.stats();
+  return [
+    ...(active === undefined ? [] : [`  encrypted   key ${active}`]),
+    ...(backup === undefined ? [] : [`  backup      ${backup.place}, ${backup.archive.state}`]),
+  ];
 }
 
 async function stop(call: CommandCall, node: HoldfastNode): Promise<ExitCode> {

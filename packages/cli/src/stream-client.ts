@@ -1,9 +1,9 @@
 /**
- * Streams and subscriptions of a node over HTTP, with the platform's `fetch`. Every answer that is not what was
+ * Streams, subscriptions and administration of a node over HTTP, with the platform's `fetch`. Every answer that is not what was
  * asked for becomes a `CommandError` with the exit code that goes with it.
  */
 import { ERROR_CODES, type ErrorCode } from '@holdfast/core';
-import { CommandError, usageError } from './command-error.ts';
+import { CommandError, hintOf, usageError } from './command-error.ts';
 import type { CommandCall } from './command.ts';
 import { EXIT, exitCodeOf, exitCodeOfStatus } from './exit-codes.ts';
 
@@ -11,6 +11,7 @@ const DEFAULT_URL = 'http://127.0.0.1:4437';
 const STREAM_PATH = '/v1/stream/';
 const LIST_PATH = '/v1/streams';
 const SUBSCRIPTIONS_PATH = '__ds/subscriptions';
+const ADMIN_PATH = '/v1/admin/';
 
 export interface ClientRequest {
   readonly method: string;
@@ -61,6 +62,13 @@ export class StreamClient {
     if (/^\.{0,2}$/.test(id)) throw usageError(`"${id}" is not the id of a subscription`);
     const target = `${this.urlPath(SUBSCRIPTIONS_PATH)}/${encodeURIComponent(id)}`;
     return this.#send(target, request, undefined);
+  }
+
+  /** @param segments of the path below the routes of administration. */
+  async administration(segments: readonly string[], request: ClientRequest): Promise<Response> {
+    const headers = { ...request.headers, 'holdfast-admin': '1' };
+    const target = ADMIN_PATH + segments.map(encodeURIComponent).join('/');
+    return this.#send(target, { ...request, headers }, undefined);
   }
 
   async #send(target: string, request: ClientRequest, path: string | undefined): Promise<Response> {
@@ -177,6 +185,6 @@ function hintFor(code: string, path = 'PATH', response: Response): string | unde
     case 'DISK_FULL':
       return 'the disk of the node is full: it goes on by itself once there is room';
     default:
-      return undefined;
+      return hintOf(code);
   }
 }

@@ -1,4 +1,5 @@
 /** `holdfast verify`: every byte of a directory against its checksums, with no node running. */
+import { KEY_FLAGS, keySettings } from './backup/place-flags.ts';
 import { JSON_FLAG, type Command } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { ProgressLine } from './progress.ts';
@@ -9,14 +10,19 @@ export const verify: Command = {
   name: 'verify',
   summary: 'check every byte of a data directory; nothing may have it open',
   positionals: [{ name: 'DIR', required: false }],
-  flags: JSON_FLAG,
+  flags: { ...KEY_FLAGS, ...JSON_FLAG },
   notes: ['Ends with 0 when everything is whole and with 7 when something is damaged.'],
-  async run({ io, arguments: [given], json }) {
+  async run(call) {
+    const {
+      io,
+      arguments: [given],
+      json,
+    } = call;
     const dir = given ?? (io.env['HOLDFAST_DIR'] || DEFAULT_DIR);
     const { nodeComponents, verifyDirectory } = await import('@holdfast/node');
     const components = nodeComponents();
     const progress = new ProgressLine(io, 'verify', 'bytes', () => components.clock.monotonicMs());
-    const report = await verifyDirectory({ dir }, components, (done, total) =>
+    const report = await verifyDirectory({ dir, ...keySettings(call) }, components, (done, total) =>
       progress.update(done, total),
     ).finally(() => progress.end());
     const { problems } = report;

@@ -6,6 +6,7 @@
  * I1. Neither fact is ever taken back: opening a node again makes a new `Health`.
  */
 import type { IntegrityStats } from '@holdfast/database';
+import type { BackupHealth } from './backup/backup-status.ts';
 
 export type HealthState = 'ready' | 'draining' | 'failed' | 'closed';
 
@@ -17,16 +18,23 @@ export interface HealthReport {
   };
   /** Damage of what rests, by number. A node with damage serves everything else: it is ready. */
   readonly integrity?: IntegrityStats;
+  /** Of a node with a backup. One that is behind is ready; one that was taken over has failed. */
+  readonly backup?: BackupHealth;
+}
+
+/** What is asked of others, when somebody asks. */
+export interface HealthSources {
+  readonly integrity?: () => IntegrityStats;
+  readonly backup?: () => BackupHealth | undefined;
 }
 
 export class Health {
-  readonly #integrity: (() => IntegrityStats) | undefined;
+  readonly #sources: HealthSources;
   #storage: 'ok' | 'failed' = 'ok';
   #requests: 'ok' | 'draining' | 'closed' = 'ok';
 
-  /** @param integrity what is known of damage, when asked. */
-  constructor(integrity?: () => IntegrityStats) {
-    this.#integrity = integrity;
+  constructor(sources: HealthSources = {}) {
+    this.#sources = sources;
   }
 
   get state(): HealthState {
@@ -61,10 +69,13 @@ export class Health {
   }
 
   report(): HealthReport {
+    const integrity = this.#sources.integrity?.();
+    const backup = this.#sources.backup?.();
     return {
       status: this.state,
       checks: { storage: this.#storage, requests: this.#requests },
-      ...(this.#integrity === undefined ? {} : { integrity: this.#integrity() }),
+      ...(integrity === undefined ? {} : { integrity }),
+      ...(backup === undefined ? {} : { backup }),
     };
   }
 }

@@ -4,7 +4,7 @@
  *
  * Invariants
  * I1. Closing goes one way and once: ready turns 503, no wake begins, live readers are told to come back,
- *     requests in flight are answered within `drainTimeoutMs`, the port is given back, and only
+ *     snapshots and drills under way end, requests in flight are answered within `drainTimeoutMs`, the port is given back, and only
  *     then is the database checkpointed and closed.
  * I2. When storage fails, the node stays open and says so (`onFailed`, `/readyz`, `NODE_FAILED`
  *     on every write) until its owner closes it: opening it anew is the only way back.
@@ -15,6 +15,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { HoldfastError, type Clock, type Logger } from '@holdfast/core';
 import type { Damage, DatabaseStats, ScrubReport, StateProblem } from '@holdfast/database';
 import type { StreamStore, SubscriptionStats, SubscriptionStore } from '@holdfast/streams';
+import type { Administration, EmbeddedArchive } from './administration.ts';
+import type { BackupStatus } from './backup/backup-status.ts';
+import type { EmbeddedKeys } from './backup/embedded-keys.ts';
+import type { EmbeddedSnapshots } from './backup/embedded-snapshots.ts';
 import type { ClientTable } from './client-table.ts';
 import { EmbeddedStreams } from './embedded-streams.ts';
 import { bridgeFetch } from './fetch-bridge.ts';
@@ -68,11 +72,14 @@ export interface NodeParts {
   readonly store: StreamStore;
   readonly protocol: NodeProtocol;
   readonly router: RequestRouter;
+  readonly administration: Administration;
   readonly clients: ClientTable;
   readonly health: Health;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly holdProcess: HoldProcess;
+  /** Gives back, last of all, what the node opened besides the database. */
+  readonly release: () => Promise<void>;
 }
 
 export interface NodeStats {
@@ -81,6 +88,8 @@ export interface NodeStats {
   readonly requestsInFlight: number;
   readonly subscriptions: SubscriptionStats;
   readonly database: DatabaseStats;
+  /** Absent without a backup. */
+  readonly backup?: BackupStatus;
 }
 
 export class HoldfastNode implements AsyncDisposable {
@@ -89,6 +98,12 @@ export class HoldfastNode implements AsyncDisposable {
   readonly streams: EmbeddedStreams;
   /** Subscriptions without HTTP: offsets here are positions. */
   readonly subscriptions: SubscriptionStore;
+  /** Snapshots of the backup; without one every call is `BACKUP_NOT_CONFIGURED`. */
+  readonly snapshots: EmbeddedSnapshots;
+  /** The log on its way into the backup; the same. */
+  readonly archive: EmbeddedArchive;
+  /** What everything at rest is encrypted with. */
+  readonly keys: EmbeddedKeys;
   /** For `http.createServer(node.handler)`; the limits of that server are its owner's. */
   readonly handler: (request: IncomingMessage, response: ServerResponse) => void;
   /** For frameworks that speak the Fetch API. */
@@ -109,6 +124,9 @@ export class HoldfastNode implements AsyncDisposable {
       hold: parts.holdProcess,
     });
     this.subscriptions = parts.subscriptions;
+    this.snapshots = parts.administration.snapshots;
+    this.archive = parts.administration.archive;
+    this.keys = parts.administration.keys;
     this.handler = (request, response) => parts.router.route(request, response);
     this.fetch = (request) => bridgeFetch(this.handler, request);
     parts.database.onFailed((error) => this.#failed(error));
@@ -170,18 +188,25 @@ export class HoldfastNode implements AsyncDisposable {
     return this.#parts.database.checkpoint();
   }
 
+  /** Gives this moment a name that a backup can be restored to; resolves with its LSN. */
+  mark(name: string): Promise<number> {
+    return this.#parts.administration.mark(name);
+  }
+
   /** Publishes a new key for webhooks now; it signs once receivers have had time to see it. */
   rotateSigningKey(): Promise<void> {
     return this.#parts.subscriptions.rotateSigningKey();
   }
 
   stats(): NodeStats {
+    const { administration } = this.#parts;
     return {
       state: this.state,
       liveReaders: this.#parts.protocol.liveReaders,
       requestsInFlight: this.#parts.router.inFlight,
       subscriptions: this.#parts.subscriptions.stats,
       database: this.#parts.database.stats(),
+      ...(administration.hasBackup ? { backup: administration.backup() } : {}),
     };
   }
 
@@ -201,6 +226,7 @@ export class HoldfastNode implements AsyncDisposable {
     this.#parts.subscriptions.drain();
     try {
       await protocol.drain();
+      await this.#parts.administration.close();
       const timedOut = await inTime(clock, router.idle(), this.settings.drainTimeoutMs);
       if (timedOut) logger.warn('drain-cut', { requests: router.inFlight });
       for (const listener of this.#listeners) await listener.close();
@@ -209,7 +235,11 @@ export class HoldfastNode implements AsyncDisposable {
       health.close();
       if (this.#failure === undefined) engine.saveTouches();
       engine.close();
-      await database.close();
+      try {
+        await database.close();
+      } finally {
+        await this.#parts.release();
+      }
     }
   }
 

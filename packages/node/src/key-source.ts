@@ -73,6 +73,11 @@ export class KeySource {
   }
 }
 
+/** Ids of the keys in a key file, the active one first, as people write them. */
+export async function keyFileIds(path: string): Promise<readonly string[]> {
+  return parsed(await readKeyFile(path)).map((key) => formatKeyId(keyIdOf(key)));
+}
+
 /** A new key in a new file that only its owner may read; gives its id. */
 export async function generateKeyFile(path: string, random: Random): Promise<number> {
   const text = generateKeyText(random);

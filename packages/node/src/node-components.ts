@@ -9,6 +9,7 @@ import {
   type Logger,
   type Random,
 } from '@holdfast/core';
+import type { ObjectStore } from '@holdfast/objects';
 import type { WebhookSender } from '@holdfast/streams';
 import type { Compactor } from '@holdfast/tables';
 
@@ -22,6 +23,10 @@ export interface NodeComponents {
   readonly compactor?: Compactor;
   /** Absent: real sockets, to the addresses that the settings allow. */
   readonly webhookSender?: WebhookSender;
+  /** Where backups go, open; stays its owner's. Absent: what the settings say. */
+  readonly objectStore?: ObjectStore;
+  /** What variables of S3 credentials are looked up in. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
 export function nodeComponents(): NodeComponents {
@@ -30,5 +35,6 @@ export function nodeComponents(): NodeComponents {
     clock: new NodeClock(),
     random: new NodeRandom(),
     logger: SILENT,
+    environment: process.env,
   };
 }

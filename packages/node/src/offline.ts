@@ -1,5 +1,8 @@
-/** What is done to a data directory while no node has it open: verify and rebalance. */
-import { HoldfastError } from '@holdfast/core';
+/**
+ * What is done to a data directory while no node has it open: verify and rebalance. Of an encrypted
+ * one with its keys.
+ */
+import { HoldfastError, type KeyRing } from '@holdfast/core';
 import {
   type DatabaseVerifyReport,
   rebalanceDatabase,
@@ -7,8 +10,10 @@ import {
   verifyDatabase,
 } from '@holdfast/database';
 import { controlEndpoints, createStreamEngine, createSubscriptionEngine } from '@holdfast/streams';
+import type { KeySourceSettings } from './key-source.ts';
 import type { NodeComponents } from './node-components.ts';
 import { NodeWebhookSender } from './node-webhook-sender.ts';
+import { loadKeyRing } from './offline-backup.ts';
 
 /** @param total absent while nobody knows it. */
 export type OnProgress = (done: number, total?: number) => void;
@@ -17,17 +22,18 @@ export type OnProgress = (done: number, total?: number) => void;
  * Damage is reported, not thrown; what is no data directory, or is in use, is thrown. Reads only.
  */
 export async function verifyDirectory(
-  settings: { readonly dir: string },
+  settings: KeySourceSettings & { readonly dir: string },
   components: NodeComponents,
   onProgress: OnProgress = () => undefined,
 ): Promise<DatabaseVerifyReport> {
   await requireDirectory(settings.dir, components);
-  return verifyDatabase(components, settings, onProgress);
+  const keys = await loadKeyRing(settings, components);
+  return verifyDatabase(withKeys(components, keys), settings, onProgress);
 }
 
 /** @throws before anything is changed when the directory is in use, damaged or absent. */
 export async function rebalanceDirectory(
-  settings: { readonly dir: string; readonly shardCount: number },
+  settings: KeySourceSettings & { readonly dir: string; readonly shardCount: number },
   components: NodeComponents,
   onProgress: OnProgress = () => undefined,
 ): Promise<RebalanceReport> {
@@ -40,9 +46,21 @@ export async function rebalanceDirectory(
     endpoints: controlEndpoints('/', () => undefined),
   });
   subscriptions.drain(); // it is opened to be moved: nobody is woken
-  return rebalanceDatabase(components, settings, [streams, subscriptions], (rows) =>
-    onProgress(rows),
+  const keys = await loadKeyRing(settings, components);
+  const { dir, shardCount } = settings;
+  return rebalanceDatabase(
+    withKeys(components, keys),
+    { dir, shardCount },
+    [streams, subscriptions],
+    (rows) => onProgress(rows),
   );
+}
+
+function withKeys(
+  components: NodeComponents,
+  keys: KeyRing | undefined,
+): NodeComponents & { readonly keys?: KeyRing } {
+  return keys === undefined ? components : { ...components, keys };
 }
 
 /** Opening creates a directory that is not there, which is not what these commands are for. */

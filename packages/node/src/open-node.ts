@@ -2,26 +2,43 @@
  * `openNode`: settings to a running node. The one place where a database, its engines and their
  * faces are put together.
  */
-import { MemoryFileSystem, NodeFileSystem } from '@holdfast/core';
-import { type DatabaseSettings, openDatabase } from '@holdfast/database';
+import { KeyRing, MemoryFileSystem, NodeFileSystem } from '@holdfast/core';
+import {
+  type Database,
+  type DatabaseSettings,
+  type Engine,
+  openDatabase,
+} from '@holdfast/database';
 import {
   type ClaimSettings,
   controlEndpoints,
+  type ControlEndpoints,
   CrossOriginPolicy,
   createStreamEngine,
   createStreamProtocol,
   createSubscriptionEngine,
+  type StreamEngine,
   type StreamProtocolSettings,
   type StreamSettings,
+  type SubscriptionEngine,
   type SubscriptionSettings,
 } from '@holdfast/streams';
 import { InlineCompactor, NodeCompactor } from '@holdfast/tables';
+import { AdminRouter } from './admin/admin-router.ts';
+import { Administration } from './administration.ts';
 import { ClientTable } from './client-table.ts';
 import { Health } from './health.ts';
 import { HoldfastNode } from './holdfast-node.ts';
+import { KeySource } from './key-source.ts';
 import { nodeComponents, type NodeComponents } from './node-components.ts';
 import { holdProcess } from './node-keep-alive.ts';
 import { NodeWebhookSender } from './node-webhook-sender.ts';
+import {
+  databaseBackupSettings,
+  drillParts,
+  openBackup,
+  type OpenedBackup,
+} from './opened-backup.ts';
 import { PublicUrl } from './public-url.ts';
 import { RequestRouter } from './request-router.ts';
 import { parseNodeSettings, type NodeSettings, type NodeSettingsInput } from './settings.ts';
@@ -44,7 +61,8 @@ export interface NodeTuning {
  * Opens the data directory (creating it when it is new), recovers what it holds, and resolves
  * once the node may be used. Nothing listens yet: see `listen`.
  *
- * @throws `INVALID_SETTINGS`, `DIRECTORY_LOCKED`, and the codes of damaged data.
+ * @throws `INVALID_SETTINGS`, `DIRECTORY_LOCKED`, those of keys and of a backup that another node
+ * writes, and the codes of damaged data.
  */
 export async function openNode(
   input: NodeSettingsInput,
@@ -52,24 +70,18 @@ export async function openNode(
   tuning: NodeTuning = {},
 ): Promise<HoldfastNode> {
   const settings = parseNodeSettings(input);
+  const keySource = KeySource.from({ ...settings, key: input.key });
+  const keyObjects = await keySource?.load(); // before anything is there to be given back
   const components = componentsFor(settings, given);
   const { clock, random, logger } = components;
-  const engine = createStreamEngine(
-    { clock, random, logger },
-    { ...streamSettings(settings), ...tuning.streams },
-  );
-  const publicUrl = new PublicUrl(settings.publicUrl);
-  const endpoints = controlEndpoints(settings.basePath, () => publicUrl.current);
-  const sender = components.webhookSender;
-  const subscriptions = createSubscriptionEngine(
-    { clock, random, logger, streams: engine, sender, endpoints },
-    { maxWebhookAttempts: settings.maxWebhookAttempts, ...tuning.subscriptions },
-  );
-  const database = await openDatabase(
-    components,
-    { ...databaseSettings(settings), ...tuning.database },
-    [engine, subscriptions],
-  );
+  const keys = keyObjects === undefined ? undefined : new KeyRing(keyObjects, random);
+  const engines = createEngines(components, settings, tuning);
+  const { engine, subscriptions, publicUrl, endpoints } = engines;
+  const backup = await openBackup(settings, input, components);
+  const database = await openStorage(components, { settings, tuning, keys, backup }, [
+    engine,
+    subscriptions,
+  ]);
   const clients = new ClientTable(clock, settings);
   const protocol = createStreamProtocol(
     {
@@ -82,12 +94,25 @@ export async function openNode(
     },
     { ...protocolSettings(settings), ...tuning.protocol },
   );
-  const health = new Health(() => database.stats().integrity);
-  const crossOrigin = new CrossOriginPolicy({ allowOrigin: settings.allowedOrigins });
-  const router = new RequestRouter(
-    { protocol, store: engine, health, crossOrigin, clock, logger },
-    { basePath: settings.basePath },
+  const drills = backup && drillParts(backup, settings, components, keys);
+  const administration = new Administration(
+    {
+      ...{ database, clock, logger, keySource, keys },
+      backup: backup && drills && { place: backup.place, drills },
+    },
+    settings,
   );
+  const health = new Health({
+    integrity: () => database.stats().integrity,
+    backup: () => administration.health(),
+  });
+  const crossOrigin = new CrossOriginPolicy({ allowOrigin: settings.allowedOrigins });
+  const admin = new AdminRouter(administration, { clock });
+  const router = new RequestRouter(
+    { protocol, admin, store: engine, health, crossOrigin, clock, logger },
+    settings,
+  );
+  administration.start();
   return new HoldfastNode(
     {
       database,
@@ -97,21 +122,80 @@ export async function openNode(
       store: engine,
       protocol,
       router,
+      administration,
       clients,
       health,
       clock,
       logger,
       holdProcess,
+      release: async () => backup?.release(),
     },
     settings,
   );
 }
 
-/** Memory is a file system of its own: log, checkpoints and recovery run as on a disk. */
-function componentsFor(
+interface NodeEngines {
+  readonly engine: StreamEngine;
+  readonly subscriptions: SubscriptionEngine;
+  readonly publicUrl: PublicUrl;
+  readonly endpoints: ControlEndpoints;
+}
+
+function createEngines(
+  { clock, random, logger, webhookSender: sender }: NodeParts,
   settings: NodeSettings,
-  given: Partial<NodeComponents>,
-): Required<NodeComponents> {
+  tuning: NodeTuning,
+): NodeEngines {
+  const engine = createStreamEngine(
+    { clock, random, logger },
+    { ...streamSettings(settings), ...tuning.streams },
+  );
+  const publicUrl = new PublicUrl(settings.publicUrl);
+  const endpoints = controlEndpoints(settings.basePath, () => publicUrl.current);
+  const subscriptions = createSubscriptionEngine(
+    { clock, random, logger, streams: engine, sender, endpoints },
+    { maxWebhookAttempts: settings.maxWebhookAttempts, ...tuning.subscriptions },
+  );
+  return { engine, subscriptions, publicUrl, endpoints };
+}
+
+interface StorageChoice {
+  readonly settings: NodeSettings;
+  readonly tuning: NodeTuning;
+  readonly keys: KeyRing | undefined;
+  readonly backup: OpenedBackup | undefined;
+}
+
+/** Whatever stops it, the object store is given back. */
+async function openStorage(
+  components: NodeComponents,
+  { settings, tuning, keys, backup }: StorageChoice,
+  engines: readonly Engine[],
+): Promise<Database> {
+  try {
+    return await openDatabase(
+      {
+        ...components,
+        ...(keys === undefined ? {} : { keys }),
+        ...(backup === undefined ? {} : { objects: backup.objects }),
+      },
+      {
+        ...databaseSettings(settings),
+        backup: databaseBackupSettings(settings),
+        ...tuning.database,
+      },
+      engines,
+    );
+  } catch (error) {
+    await backup?.release();
+    throw error;
+  }
+}
+
+type NodeParts = NodeComponents & Required<Pick<NodeComponents, 'compactor' | 'webhookSender'>>;
+
+/** Memory is a file system of its own: log, checkpoints and recovery run as on a disk. */
+function componentsFor(settings: NodeSettings, given: Partial<NodeComponents>): NodeParts {
   const real = nodeComponents();
   const clock = given.clock ?? real.clock;
   const fileSystem = settings.memory

@@ -16,20 +16,7 @@ import {
   CrossOriginPolicy,
   SECURITY_HEADERS,
 } from '@holdfast/streams';
-
-/** How far some work is. */
-export interface WorkProgress {
-  /** What it is doing, in one word. */
-  readonly phase: string;
-  readonly doneBytes: number;
-  /** Absent while nobody knows. */
-  readonly totalBytes?: number | undefined;
-}
-
-export interface WorkOptions {
-  readonly signal: AbortSignal;
-  readonly onProgress: (progress: WorkProgress) => void;
-}
+import type { WorkOptions, WorkProgress } from '../backup/work.ts';
 
 const NO_PAGES = new CrossOriginPolicy({ allowOrigin: ['none'] });
 const GUARDS: readonly string[] = [
@@ -74,7 +61,7 @@ export async function answerWork(
   request: IncomingMessage,
   response: ServerResponse,
   clock: Clock,
-  work: (options: WorkOptions) => Promise<object>,
+  work: (options: Required<WorkOptions>) => Promise<object>,
 ): Promise<void> {
   const gone = new AbortController();
   response.once('close', () => {

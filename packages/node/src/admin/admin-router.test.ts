@@ -3,19 +3,19 @@ import type { AddressInfo } from 'node:net';
 import { HoldfastError, LIMITS, NodeClock } from '@holdfast/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ADMIN_PATH, AdminRouter } from './admin-router.ts';
-import type { Administration } from './administration.ts';
+import type { AdminHost } from './admin-host.ts';
 
-type Create = Administration['snapshots']['create'];
+type Create = AdminHost['snapshots']['create'];
 
 let create: Create;
 let asked: unknown[];
 const unavailable = (): Promise<never> =>
   Promise.reject(new HoldfastError('STORAGE_UNAVAILABLE', 'bucket "b" does not answer'));
 
-const administration: Administration = {
+const administration: AdminHost = {
   backup: () => ({ lagMs: 5 }),
   snapshots: {
-    list: async () => [{ id: 'a' }],
+    list: async () => ({ snapshots: [{ id: 'a' }] }),
     info: async (id) => ({ id }),
     create: (options) => create(options),
     verify: async (id) => ({ id, ok: true }),
@@ -245,20 +245,20 @@ describe('long work', () => {
 
   it('is told by lines, and its last line is the result', async () => {
     create = async ({ onProgress, full }) => {
-      onProgress({ phase: 'upload', doneBytes: 1, totalBytes: 2 });
+      onProgress({ phase: 'upload', done: 1, total: 2, unit: 'bytes' });
       return { id: 'new', full };
     };
     const answer = await ask('POST', 'snapshots', { body: '{"full":true}' });
     expect(answer.headers['content-type']).toBe('application/x-ndjson');
     expect(linesOf(answer)).toEqual([
-      { progress: { phase: 'upload', doneBytes: 1, totalBytes: 2 } },
+      { progress: { phase: 'upload', done: 1, total: 2, unit: 'bytes' } },
       { result: { id: 'new', full: true } },
     ]);
   });
 
   it('that fails behind its first line ends with an error line', async () => {
     create = async ({ onProgress }) => {
-      onProgress({ phase: 'upload', doneBytes: 0 });
+      onProgress({ phase: 'upload', done: 0, unit: 'bytes' });
       throw new HoldfastError('DISK_FULL', 'no room');
     };
     expect(linesOf(await ask('POST', 'snapshots')).at(-1)).toEqual({
@@ -275,7 +275,7 @@ describe('long work', () => {
   it('ends when its client goes away', async () => {
     const ended = new Promise<void>((resolve, reject) => {
       create = ({ onProgress, signal }) => {
-        onProgress({ phase: 'upload', doneBytes: 0 });
+        onProgress({ phase: 'upload', done: 0, unit: 'bytes' });
         return new Promise((_resolve, fail) => {
           signal.addEventListener('abort', () => {
             fail(new HoldfastError('ABORTED', 'ended'));

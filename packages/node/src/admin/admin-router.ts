@@ -10,8 +10,8 @@ import { type Clock, HoldfastError } from '@holdfast/core';
 import { answerWork, refuseAdministration, sendJson } from './admin-answer.ts';
 import { AdminBody } from './admin-body.ts';
 import { admitAdministration } from './admin-guard.ts';
+import type { AdminHost } from './admin-host.ts';
 import { ADMIN_ROUTES, type AdminCall, type AdminRoute } from './admin-routes.ts';
-import type { Administration } from './administration.ts';
 
 export const ADMIN_PATH = '/v1/admin/';
 
@@ -21,10 +21,10 @@ interface FoundRoute {
 }
 
 export class AdminRouter {
-  readonly #administration: Administration;
+  readonly #administration: AdminHost;
   readonly #clock: Clock;
 
-  constructor(administration: Administration, components: { readonly clock: Clock }) {
+  constructor(administration: AdminHost, components: { readonly clock: Clock }) {
     this.#administration = administration;
     this.#clock = components.clock;
   }

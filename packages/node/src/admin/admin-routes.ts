@@ -1,14 +1,14 @@
 /**
  * The routes of administration under `/v1/admin/`: what each takes, and what of the node it asks.
- * Rules live behind `Administration`; docs/CLI.md, "Admin routes", has the shapes.
+ * Rules live behind `AdminHost`; docs/CLI.md, "Admin routes", has the shapes.
  */
-import type { Administration } from './administration.ts';
+import type { WorkOptions } from '../backup/work.ts';
 import type { AdminBody, BodyShape } from './admin-body.ts';
-import type { WorkOptions } from './admin-answer.ts';
+import type { AdminHost } from './admin-host.ts';
 
 /** What was asked for, parsed. */
-export interface AdminCall extends WorkOptions {
-  readonly administration: Administration;
+export interface AdminCall extends Required<WorkOptions> {
+  readonly administration: AdminHost;
   /** Of a route that names one. */
   readonly id: string;
   readonly body: AdminBody;
@@ -42,9 +42,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   {
     method: 'GET',
     path: ['snapshots'],
-    run: async ({ administration, signal }) => ({
-      snapshots: await administration.snapshots.list({ signal }),
-    }),
+    run: ({ administration, signal }) => administration.snapshots.list({ signal }),
   },
   {
     method: 'POST',
@@ -109,13 +107,13 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   {
     method: 'GET',
     path: ['keys'],
-    run: ({ administration, signal }) => administration.keys.status({ signal }),
+    run: ({ administration }) => administration.keys.status(),
   },
   {
     method: 'POST',
     path: ['keys', 'rotate'],
     long: true,
-    run: ({ administration, signal }) => administration.keys.rotate({ signal }),
+    run: ({ administration }) => administration.keys.rotate(),
   },
   {
     method: 'DELETE',
