@@ -218,7 +218,11 @@ export class Database implements EngineHost, AsyncDisposable {
   /** The database can be written from now on. */
   start(maintenance: Maintenance): void {
     this.#maintenance = maintenance;
-    this.#parts.backup?.start(this);
+    const { backup } = this.#parts;
+    if (backup !== undefined) {
+      this.addKeyHolder('backup', () => backup.keyUse());
+      backup.start(this);
+    }
     if (this.#parts.log.totalBytes() > this.#parts.checkpointLogBytes) this.#scheduleMaintenance();
   }
 

@@ -34,4 +34,76 @@ describe('an archive', () => {
     );
   });
 });
-void ringOf;
+
+describe('an encrypted archive', () => {
+  it('shows no byte of what it holds, and lets go of a key only when nothing is under it', async () => {
+    const random = new SeededRandom(1);
+    const clock = new SimClock(random);
+    const fileSystem = new SimFs();
+    const objects = new MemoryObjectStore({ clock });
+    const [first, second] = [ringOf(1), ringOf(2, 1)];
+    const [old, next] = [first.active.id, second.active.id];
+    await clock.run(
+      (async () => {
+        const place = { fileSystem, clock, random, objects };
+        const { database, engine } = await openArchived({ ...place, keys: first });
+        await engine.write(new Map([['canary key', Buffer.from('canary value')]]));
+        await database.mark('canary mark');
+        await database.archive?.flush();
+        for (const { key } of (await objects.list()).objects) {
+          const pieces: Buffer[] = [];
+          for await (const piece of (await objects.get(key)).body) pieces.push(piece);
+          expect(Buffer.concat(pieces).includes('canary')).toBe(false);
+        }
+        await database.rotateKeys(second.exportKeys());
+        await write(engine, 1);
+        await database.archive?.flush();
+        const repository = await repositoryOf(fileSystem, objects, second);
+        const pieces = [];
+        for await (const { keyId } of repository.pieces()) pieces.push(keyId);
+        expect(pieces).toEqual([old, next]);
+        await expect(database.retireKey(old)).rejects.toMatchObject({ code: 'KEY_IN_USE' });
+        for await (const { key, keyId } of repository.pieces()) {
+          if (keyId === old) await objects.delete(key); // as a sweep does behind a snapshot
+        }
+        const held = (await database.keyStatus()).keys.find(({ keyId }) => keyId === old);
+        expect(held?.others).toEqual({});
+        await database.close();
+        const later = await openArchived({ ...place, keys: second });
+        await later.database.scrub();
+        await later.database.retireKey(old);
+        await later.database.close();
+        const { database: alone } = await openArchived({ ...place, keys: ringOf(2) });
+        expect(alone.archive?.stats()).toMatchObject({ state: 'archiving', epoch: 3 });
+        expect(await repository.restorePoints()).toMatchObject([{ name: 'canary mark' }]);
+        await alone.close();
+      })(),
+    );
+  });
+});
+
+describe('a mark', () => {
+  it('is refused with a name nobody could type, and works without an archive', async () => {
+    const random = new SeededRandom(1);
+    const clock = new SimClock(random);
+    const fileSystem = new SimFs();
+    await clock.run(
+      (async () => {
+        const { database, engine } = await openArchived({ fileSystem, clock, random });
+        await write(engine, 1);
+        for (const name of ['', ' ', 'a\nb', 'x'.repeat(257), '\ud800']) {
+          await expect(database.mark(name)).rejects.toMatchObject({
+            code: 'INVALID_RESTORE_POINT',
+          });
+        }
+        expect(await database.mark('x'.repeat(256))).toBe(2);
+        expect(await database.mark('größer')).toBe(3);
+        await database.close();
+        await expect(database.mark('late')).rejects.toMatchObject({ code: 'CLOSED' });
+        const { database: again } = await openArchived({ fileSystem, clock, random });
+        expect(again.appliedLsn).toBe(3);
+        await again.close();
+      })(),
+    );
+  });
+});

@@ -57,10 +57,12 @@ export interface ArchiveStatePlace {
 export class ArchiveMemory {
   readonly #place: ArchiveStatePlace;
   #current: ArchiveState;
+  #keyId: number;
 
   private constructor(place: ArchiveStatePlace, current: ArchiveState) {
     this.#place = place;
     this.#current = current;
+    this.#keyId = place.codec.keyId;
   }
 
   /**
@@ -92,8 +94,15 @@ export class ArchiveMemory {
     return this.#current;
   }
 
+  /** The key that both copies are under. */
+  get keyId(): number {
+    return this.#keyId;
+  }
+
   async save(state: ArchiveState): Promise<void> {
+    const { keyId } = this.#place.codec;
     await writeArchiveState(this.#place, state);
+    this.#keyId = keyId;
     this.#current = state; // I2
   }
 }

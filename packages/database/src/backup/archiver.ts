@@ -240,6 +240,7 @@ export class Archiver implements Archive {
 
   async #round(signal: AbortSignal): Promise<void> {
     if (this.#claim === undefined) await this.enter(signal);
+    await this.#parts.prepare(signal);
     const now = this.#parts.clock.monotonicMs();
     if (now - this.#fenceCheckedMs >= this.#settings.fenceCheckIntervalMs) {
       await this.#checkFence(signal);

@@ -29,6 +29,7 @@ import { type Archive, Archiver, isArchiveRefusal } from './archiver.ts';
 import { ArchiveMemory } from './archive-state.ts';
 import { DatabaseSnapshots } from './database-snapshots.ts';
 import { Repository } from './repository.ts';
+import { RepositoryKeys } from './repository-keys.ts';
 import { repositoryId } from './repository-names.ts';
 import type { RetentionRules } from './retention.ts';
 import { SnapshotSchedule, type ScheduleStats } from './snapshot-schedule.ts';
@@ -100,13 +101,19 @@ export class DatabaseBackup {
   #schedule: SnapshotSchedule | undefined;
   /** As it was put last. */
   #layout: Buffer | undefined;
+  readonly #memory: ArchiveMemory;
+  readonly #keys: RepositoryKeys;
+  /** The key that everything that stays for ever is under. */
+  #renewedUnder: number | undefined;
 
   private constructor(parts: BackupParts, settings: BackupSettings, memory: ArchiveMemory) {
     this.#parts = parts;
     this.#settings = settings;
+    this.#memory = memory;
     const { clock, random, log, logger, shardCount } = parts;
     const repository = new Repository(parts.objects, parts.codec, repositoryId(parts.databaseId));
     this.repository = repository;
+    this.#keys = new RepositoryKeys(repository, logger);
     this.fence = new WriterFence(repository, (error) => this.#host?.fail(error));
     const entry = new WriterEntry(
       { repository, memory, log, clock, random, logger, shardCount },
@@ -119,7 +126,7 @@ export class DatabaseBackup {
       {
         ...{ repository, memory, log, clock, random, logger, fence: this.fence },
         enter: (signal) => entry.enter({ signal }),
-        prepare: (signal) => this.putLayout(signal),
+        prepare: (signal) => this.#prepare(signal),
         fail: (error) => this.#host?.fail(error),
         archived: (lsn) => this.#host?.archived(lsn),
       },
@@ -179,6 +186,26 @@ export class DatabaseBackup {
   /** A batch is durable and applied up to `lsn`. */
   settled(lsn: Lsn): void {
     this.#archiver.settled(lsn);
+  }
+
+  /** Bytes by key id: in the repository, and what this directory remembers of it. */
+  async keyUse(): Promise<ReadonlyMap<number, number>> {
+    const use = await this.#keys.use();
+    const { keyId } = this.#memory;
+    return use.set(keyId, (use.get(keyId) ?? 0) + LIMITS.blockBytes);
+  }
+
+  /** What has to be so before the archive goes on. I2. After a rotation, what stays is renewed. */
+  async #prepare(signal: AbortSignal): Promise<void> {
+    await this.putLayout(signal);
+    const { keyId, keys } = this.#parts.codec;
+    if (keys === undefined || keyId === this.#renewedUnder) return;
+    if (keys.ids.length > 1) {
+      if (this.#memory.keyId !== keyId) await this.#memory.save(this.#memory.current);
+      const renewed = await this.#keys.renew({ signal });
+      if (renewed > 0) this.#parts.logger.info('archive.renewed', { objects: renewed });
+    }
+    this.#renewedUnder = keyId;
   }
 
   /** Puts the layout where the repository has another one. I2. */

@@ -85,6 +85,12 @@ export class Repository {
     await this.store.put(key, bytes, { ...options, ifAbsent: true });
   }
 
+  /** The same claim under the active key. */
+  async renewClaim(claim: WriterClaim, options: CallOptions = {}): Promise<void> {
+    const key = this.names.claim(claim.epoch);
+    await this.store.put(key, encodeWriterClaim(this.codec, key, claim), options);
+  }
+
   /** In the order of their LSNs. */
   async snapshots(options: CallOptions = {}): Promise<ListedSnapshot[]> {
     const snapshots: ListedSnapshot[] = [];
