@@ -6,6 +6,7 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { KeyRing } from '@holdfast/core';
 import { SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
+import type * as Crypto from 'node:crypto';
 import { beforeEach, expect, it, vi } from 'vitest';
 import { type Database, openDatabase } from '../src/index.ts';
 import { RowEngine } from './row-engine.ts';
@@ -22,7 +23,7 @@ const ledger = vi.hoisted(() => ({
 }));
 
 vi.mock('node:crypto', async (original) => {
-  const real = await original<typeof import('node:crypto')>();
+  const real = await original<typeof Crypto>();
   const digest = (...parts: Buffer[]): string =>
     real.createHash('sha256').update(Buffer.concat(parts)).digest('hex');
   const createCipheriv = (
