@@ -1,8 +1,10 @@
 /** The parsers of the database: layout, transaction, and a directory with one damaged file. */
-import { HoldfastError } from '@holdfast/core';
+import { createSecretKey } from 'node:crypto';
+import { HoldfastError, KeyRing } from '@holdfast/core';
 import {
   type FuzzTarget,
   resealBlock,
+  resealHeader,
   type SeededRandom,
   SeededRandom as Seeded,
 } from '@holdfast/testkit';
@@ -38,38 +40,64 @@ const transactionTarget: FuzzTarget<StoredSubRecord[]> = {
   },
 };
 
-const layout: Layout = { databaseId: Buffer.alloc(16, 9), shardCount: 4 };
-const layoutDisk = new SimFs();
-await layoutDisk.makeDirectory(DIR);
-await writeLayout(layoutDisk, DIR, layout);
+async function layoutTargetOf(
+  name: string,
+  layout: Layout,
+): Promise<FuzzTarget<Layout | undefined>> {
+  const disk = new SimFs();
+  await disk.makeDirectory(DIR);
+  await writeLayout(disk, DIR, layout);
+  const written = disk.disk.content(`${DIR}/layout.json`);
+  return {
+    name,
+    corpus: [written],
+    tokens: [
+      '"shardCount": ',
+      '__proto__',
+      '1e99',
+      '-1',
+      '3',
+      'null',
+      '[]',
+      '{}',
+      '"check": "',
+      '"keys": {',
+      '"0000000a": "',
+    ],
+    codes: ['CHECKSUM_MISMATCH'],
+    // Only a whole layout is of another version: `layout-version.test.ts` makes one.
+    rareCodes: ['FORMAT_INVALID', 'FORMAT_UNSUPPORTED'],
+    async parse(input) {
+      const fs = new SimFs();
+      await fs.makeDirectory(DIR);
+      await writeLayout(fs, DIR, layout);
+      fs.disk.replaceContent(`${DIR}/layout.json`, input);
+      return readLayout(fs, DIR);
+    },
+    check(found) {
+      const same =
+        found?.shardCount === 4 &&
+        found.databaseId.equals(layout.databaseId) &&
+        JSON.stringify(found.keys) === JSON.stringify(layout.keys);
+      if (!same) throw new Error('another layout');
+    },
+  };
+}
 
-const layoutTarget: FuzzTarget<Layout | undefined> = {
-  name: 'layout',
-  corpus: [layoutDisk.disk.content(`${DIR}/layout.json`)],
-  tokens: ['"shardCount": ', '__proto__', '1e99', '-1', '3', 'null', '[]', '{}', '"check": "'],
-  codes: ['CHECKSUM_MISMATCH'],
-  // Only a whole layout is of another version: `layout-version.test.ts` makes one.
-  rareCodes: ['FORMAT_INVALID', 'FORMAT_UNSUPPORTED'],
-  async parse(input) {
-    const fs = new SimFs();
-    await fs.makeDirectory(DIR);
-    await writeLayout(fs, DIR, layout);
-    fs.disk.replaceContent(`${DIR}/layout.json`, input);
-    return readLayout(fs, DIR);
-  },
-  check(found) {
-    const same = found?.shardCount === 4 && found.databaseId.equals(layout.databaseId);
-    if (!same) throw new Error('another layout');
-  },
-};
+const layout: Layout = { databaseId: Buffer.alloc(16, 9), shardCount: 4 };
+const layoutKeys = { '0badcafe': '0123456789abcdef', '12345678': 'fedcba9876543210' };
+const layoutTargets = [
+  await layoutTargetOf('layout', layout),
+  await layoutTargetOf('layout-encrypted', { ...layout, keys: layoutKeys }),
+];
 
 const ROWS = new Map(
   Array.from({ length: 12 }, (_, i) => [`key-${i}`, Buffer.alloc(i * 700, i)] as const),
 );
 
 /** A directory after a clean stop: some rows in tables, some in extents, the last in the log. */
-async function makeDirectory(): Promise<Map<string, Buffer>> {
-  const life = new Life(new SimFs());
+async function makeDirectory(encrypted: boolean): Promise<Map<string, Buffer>> {
+  const life = new Life(new SimFs(), encrypted);
   const rows = new RowEngine();
   await life.open(rows, async (database) => {
     for (const [key, value] of ROWS) await rows.write(new Map([[key, value]]));
@@ -81,9 +109,14 @@ async function makeDirectory(): Promise<Map<string, Buffer>> {
 
 class Life {
   readonly fs: SimFs;
+  readonly #keys: { keys?: KeyRing };
 
-  constructor(fs: SimFs) {
+  constructor(fs: SimFs, encrypted: boolean) {
+    const random = new Seeded(3);
     this.fs = fs;
+    this.#keys = encrypted
+      ? { keys: new KeyRing([createSecretKey(Buffer.alloc(32, 1))], random) }
+      : {};
   }
 
   open(
@@ -93,7 +126,7 @@ class Life {
     const clock = new SimClock(new Seeded(1));
     const run = async (): Promise<void> => {
       const database = await openDatabase(
-        { fileSystem: this.fs, clock, random: new Seeded(7) },
+        { fileSystem: this.fs, clock, random: new Seeded(7), ...this.#keys },
         {
           dir: DIR,
           shardCount: 2,
@@ -113,73 +146,82 @@ class Life {
   }
 }
 
-const files = await makeDirectory();
-const paths = [...files.keys()].filter((path) => !path.endsWith('LOCK')).sort();
-const databaseId = Buffer.from(
-  (JSON.parse(files.get(`${DIR}/layout.json`)?.toString() ?? '{}') as { databaseId: string })
-    .databaseId,
-  'hex',
-);
+async function directoryTargetOf(encrypted: boolean): Promise<FuzzTarget> {
+  const files = await makeDirectory(encrypted);
+  const paths = [...files.keys()].filter((path) => !path.endsWith('LOCK')).sort();
+  const databaseId = Buffer.from(
+    (JSON.parse(files.get(`${DIR}/layout.json`)?.toString() ?? '{}') as { databaseId: string })
+      .databaseId,
+    'hex',
+  );
 
-/** Eight bytes say which file the rest replaces. */
-const directoryTarget: FuzzTarget<Map<string, Buffer | undefined>> = {
-  name: 'database-directory',
-  corpus: paths.map((path, index) =>
-    Buffer.concat([Buffer.alloc(8, index), files.get(path) as Buffer]),
-  ),
-  codes: ['CHECKSUM_MISMATCH'],
-  rareCodes: [
-    'FILE_MISSING',
-    'FORMAT_INVALID',
-    'FORMAT_UNSUPPORTED',
-    'LSN_GAP',
-    'UNKNOWN_RECORD_TYPE',
-  ],
-  cost: 10,
-  allowedBytes: 64 * 1024 * 1024,
-  reseal: resealFile,
-  async parse(input) {
-    const fs = new SimFs();
-    await fs.makeDirectory(DIR);
-    await fs.makeDirectory(`${DIR}/log`);
-    const damaged = paths[(input[0] ?? 0) % paths.length];
-    for (const [path, bytes] of files) {
-      await (await fs.open(path, 'create')).close();
-      fs.disk.replaceContent(path, path === damaged ? input.subarray(8) : bytes);
-    }
-    const found = new Map<string, Buffer | undefined>();
-    const rows = new RowEngine();
-    await new Life(fs).open(rows, async (database) => {
-      await database.verify();
-      for (const key of ROWS.keys()) found.set(key, await rows.get(key));
-    });
-    return found;
-  },
-  check(found, _input, sealed) {
-    if (sealed) return;
-    for (const [key, value] of ROWS) {
-      if (found.get(key)?.equals(value) !== true) throw new HoldfastError('LSN_GAP', `lost ${key}`);
-    }
-  },
-};
+  /** Eight bytes say which file the rest replaces. */
+  const target: FuzzTarget<Map<string, Buffer | undefined>> = {
+    name: encrypted ? 'database-directory-encrypted' : 'database-directory',
+    corpus: paths.map((path, index) =>
+      Buffer.concat([Buffer.alloc(8, index), files.get(path) as Buffer]),
+    ),
+    codes: ['CHECKSUM_MISMATCH'],
+    rareCodes: [
+      'FILE_MISSING',
+      'FORMAT_INVALID',
+      'FORMAT_UNSUPPORTED',
+      'LSN_GAP',
+      'UNKNOWN_RECORD_TYPE',
+      'KEY_MISSING',
+      'KEY_REQUIRED',
+    ],
+    cost: 10,
+    allowedBytes: 64 * 1024 * 1024,
+    reseal: resealFile,
+    async parse(input) {
+      const fs = new SimFs();
+      await fs.makeDirectory(DIR);
+      await fs.makeDirectory(`${DIR}/log`);
+      const damaged = paths[(input[0] ?? 0) % paths.length];
+      for (const [path, bytes] of files) {
+        await (await fs.open(path, 'create')).close();
+        fs.disk.replaceContent(path, path === damaged ? input.subarray(8) : bytes);
+      }
+      const found = new Map<string, Buffer | undefined>();
+      const rows = new RowEngine();
+      await new Life(fs, encrypted).open(rows, async (database) => {
+        await database.verify();
+        for (const key of ROWS.keys()) found.set(key, await rows.get(key));
+      });
+      return found;
+    },
+    check(found, _input, sealed) {
+      if (sealed && !encrypted) return; // without the key nothing passes for what it is not
+      for (const [key, value] of ROWS) {
+        if (found.get(key)?.equals(value) !== true)
+          throw new HoldfastError('LSN_GAP', `lost ${key}`);
+      }
+    },
+  };
 
-/** Blocks and batches of the original, where they stood. */
-function resealFile(mutant: Buffer, random: SeededRandom): Buffer {
-  const original = files.get(paths[(mutant[0] ?? 0) % paths.length] ?? '') ?? Buffer.alloc(0);
-  const file = mutant.subarray(8);
-  const starts: number[] = [];
-  for (let at = original.indexOf(MAGIC); at >= 0; at = original.indexOf(MAGIC, at + 1)) {
-    starts.push(at);
+  /** Blocks and batches of the original, where they stood. */
+  function resealFile(mutant: Buffer, random: SeededRandom): Buffer {
+    const original = files.get(paths[(mutant[0] ?? 0) % paths.length] ?? '') ?? Buffer.alloc(0);
+    const file = mutant.subarray(8);
+    const starts: number[] = [];
+    for (let at = original.indexOf(MAGIC); at >= 0; at = original.indexOf(MAGIC, at + 1)) {
+      starts.push(at);
+    }
+    for (const at of starts) {
+      const end = at + 64 + original.readUInt32LE(at + 8);
+      if (encrypted) resealHeader(databaseId, file, at);
+      else resealBlock(databaseId, file, random, at, Math.min(end, file.length));
+    }
+    return mutant;
   }
-  for (const at of starts) {
-    const end = at + 64 + original.readUInt32LE(at + 8);
-    resealBlock(databaseId, file, random, at, Math.min(end, file.length));
-  }
-  return mutant;
+
+  return target as FuzzTarget;
 }
 
 export const FUZZ_TARGETS: readonly FuzzTarget[] = [
   transactionTarget,
-  layoutTarget,
-  directoryTarget,
+  ...(layoutTargets as FuzzTarget[]),
+  await directoryTargetOf(false),
+  await directoryTargetOf(true),
 ];

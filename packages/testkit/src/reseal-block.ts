@@ -30,3 +30,14 @@ export function resealBlock(
   bytes.writeUInt32LE(crc32c(bytes.subarray(at, at + HEADER_CRC_AT), seed), at + HEADER_CRC_AT);
   return bytes;
 }
+
+/**
+ * Makes only the checksum of the header right: all that somebody who lacks the key can do to an
+ * encrypted block.
+ */
+export function resealHeader(databaseId: Uint8Array, bytes: Buffer, at = 0): Buffer {
+  if (at < 0 || bytes.length - at < BLOCK_HEADER_BYTES) return bytes;
+  const seed = crc32c(databaseId);
+  bytes.writeUInt32LE(crc32c(bytes.subarray(at, at + HEADER_CRC_AT), seed), at + HEADER_CRC_AT);
+  return bytes;
+}

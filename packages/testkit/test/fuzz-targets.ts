@@ -6,10 +6,9 @@ import {
   BlockCodec,
   ByteReader,
   ByteWriter,
-  crc32c,
   KeyRing,
 } from '@holdfast/core';
-import { type FuzzTarget, resealBlock, SeededRandom } from '@holdfast/testkit';
+import { type FuzzTarget, resealBlock, resealHeader, SeededRandom } from '@holdfast/testkit';
 
 const DATABASE_ID = Buffer.alloc(16, 7);
 const codec = new BlockCodec(DATABASE_ID);
@@ -81,14 +80,7 @@ const encryptedBlockTarget: FuzzTarget<Buffer> = {
   name: 'block-encrypted',
   corpus: payloads.map((payload) => encrypting.encodeNew(payload, PLACE)),
   codes: ['CHECKSUM_MISMATCH', 'FORMAT_UNSUPPORTED', 'KEY_MISSING'],
-  reseal: (mutant, random) => {
-    const tag = Buffer.from(mutant.subarray(32, 48));
-    const sealed = resealBlock(DATABASE_ID, mutant, random);
-    if (sealed.length < BLOCK_HEADER_BYTES) return sealed;
-    tag.copy(sealed, 32);
-    sealed.writeUInt32LE(crc32c(sealed.subarray(0, 60), crc32c(DATABASE_ID)), 60);
-    return sealed;
-  },
+  reseal: (mutant) => resealHeader(DATABASE_ID, mutant),
   parse: (input) => encrypting.decode(input, 0, { ...PLACE, path: 'x' }),
   check(payload) {
     if (!payloads.some((each) => each.equals(payload))) throw new Error('another payload');
