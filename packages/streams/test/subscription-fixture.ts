@@ -2,7 +2,7 @@
  * Stream and subscription engine over the real database on a simulated disk and clock, with a
  * receiver that answers what a test wants.
  */
-import { HoldfastError, type Logger, type Random, SILENT } from '@holdfast/core';
+import { HoldfastError, type KeyRing, type Logger, type Random, SILENT } from '@holdfast/core';
 import { type Database, openDatabase } from '@holdfast/database';
 import { SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
 import { splitJson } from '../src/messages.ts';
@@ -114,6 +114,8 @@ export interface FixtureOptions {
   readonly receiver?: FakeReceiver;
   readonly logger?: Logger;
   readonly shardCount?: number;
+  /** Default: nothing is encrypted. */
+  readonly keys?: KeyRing;
   /** Of the lives before: no two of them draw the same. */
   readonly random?: Random;
 }
@@ -250,7 +252,13 @@ export class SubscriptionFixture {
   }
 
   async #open(): Promise<void> {
-    const components = { clock: this.clock, random: this.random, fileSystem: this.fs };
+    const { keys } = this.#options;
+    const components = {
+      clock: this.clock,
+      random: this.random,
+      fileSystem: this.fs,
+      ...(keys === undefined ? {} : { keys }),
+    };
     const { shardCount = DATABASE_SETTINGS.shardCount } = this.#options;
     const settings = { ...DATABASE_SETTINGS, shardCount };
     this.#database = await openDatabase(components, settings, [this.streams, this.engine]);
