@@ -50,7 +50,8 @@ export async function restoreFiles(
       LIMITS.restoreParts,
       signal,
       async (wanted, both) => {
-        await fetchPart(job.repository, wanted, both);
+        // A signal of its own: many calls listening to one look like a leak.
+        await fetchPart(job.repository, wanted, AbortSignal.any([both]));
         onBytes(wanted.part.bytes);
         if (!wanted.file.partDone()) return;
         await wanted.file.finish(both);

@@ -292,8 +292,8 @@ async function claimsOf(repository: Repository, options: CallOptions): Promise<W
   const claims: WriterClaim[] = [];
   const epochs = await repository.epochs(options);
   const signal = options.signal ?? new AbortController().signal;
-  await inParallel(epochs, CLAIMS_AT_ONCE, signal, async (epoch) => {
-    const claim = await repository.claim(epoch, options);
+  await inParallel(epochs, CLAIMS_AT_ONCE, signal, async (epoch, both) => {
+    const claim = await repository.claim(epoch, { signal: AbortSignal.any([both]) });
     if (claim === undefined) throw missingObject(repository.names.claim(epoch));
     claims.push(claim);
   });
