@@ -14,6 +14,7 @@ import { runDatabaseHistories } from '../packages/database/test/database-simulat
 import { runLogHistories } from '../packages/log/test/log-simulation.ts';
 import { runWorldHistories } from '../packages/node/test/world/world-history.ts';
 import { runObjectHistories } from '../packages/objects/test/object-simulation.ts';
+import { runRestoreHistories } from '../packages/streams/test/restore-simulation.ts';
 import { runStreamHistories } from '../packages/streams/test/stream-simulation.ts';
 import { runSubscriptionHistories } from '../packages/streams/test/subscription-simulation.ts';
 
@@ -26,6 +27,7 @@ const SIMULATIONS: Readonly<Record<string, { readonly run: Run; readonly share: 
   backup: { run: runArchiveHistories, share: 0.02 },
   objects: { run: runObjectHistories, share: 0.115 },
   streams: { run: runStreamHistories, share: 0.05 },
+  restore: { run: (range) => runRestoreHistories(range), share: 0.0005 },
   subscriptions: { run: runSubscriptionHistories, share: 0.01 },
   world: { run: runWorldHistories, share: 0.005 },
 };
