@@ -9,7 +9,7 @@ const MAY_IMPORT = {
   objects: ['core'],
   database: ['core', 'log', 'tables', 'objects'],
   streams: ['core', 'database'],
-  kv: ['core', 'database'],
+  kv: ['core', 'objects', 'database'],
   records: ['core', 'kv'],
   node: ['core', 'log', 'tables', 'objects', 'database', 'streams', 'kv', 'records'],
   cli: ['core', 'node'],

@@ -155,6 +155,11 @@ export const ERROR_CODES = {
    */
   KV_UNSUPPORTED: 'invalid',
   /**
+   * The package that speaks to this kind of store is not installed. Do: install the one that the
+   * message names.
+   */
+  DRIVER_MISSING: 'invalid',
+  /**
    * The object store refuses the credentials, or what they may do. Do: correct the credentials,
    * their rights, or the clock of this machine.
    */
@@ -306,8 +311,8 @@ export const ERROR_CODES = {
    */
   PRODUCER_FENCED: 'fenced',
   /**
-   * The wake or the lease is of an older generation. Do: stop: somebody else goes on with this
-   * work.
+   * The wake, the lease or the writer of a key-value store is of an older generation. Do: stop:
+   * somebody else goes on with this work.
    */
   FENCED: 'fenced',
   /**

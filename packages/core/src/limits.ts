@@ -323,6 +323,50 @@ export const LIMITS = {
   maxKeptChangeBytes: (32 * MIB) as number,
   /** Pause between two rounds that remove what is past its expiry. */
   purgeIntervalMs: 1_000,
+  /** Entries that one such round removes at most. */
+  purgesPerRound: 1_000,
+  /** Nothing is removed this long after a start: time to look at the clock. */
+  purgeStartGraceMs: 10_000,
+  /** A larger value rests in an extent, past the merging of rows. Larger: more is copied by merges. */
+  inlineEntryBytes: (4 * KIB) as number,
+  /** Entries of the engine read last, kept in memory; least recently used first out. */
+  entryCacheBytes: (32 * MIB) as number,
+  /** Bytes of writes that wait for their turn on a key. Beyond: `COMMIT_QUEUE_FULL`. */
+  maxWaitingEntryBytes: (64 * MIB) as number,
+  /** Name of a store of the engine. Longer: `INVALID_ENTRY_KEY`. */
+  maxStoreNameBytes: 64,
+  /** Stores of one engine in use at a time. Beyond: `QUOTA_EXCEEDED`. */
+  maxEngineStores: 4_096,
+
+  // -- kv backends -------------------------------------------------------------------------
+  /** Operations of calls that share one transaction of a backend. Larger: longer waits of each. */
+  maxGroupOperations: 4_096,
+  /** Their keys and values; one larger call goes alone. The same. */
+  maxGroupBytes: (8 * MIB) as number,
+  /** Writes of a backend that wait for their turn. Beyond: `COMMIT_QUEUE_FULL`, nothing written. */
+  maxWaitingWrites: 16_384,
+  /** Their keys and values; the same. */
+  maxWaitingWriteBytes: (64 * MIB) as number,
+  /** Entries that a walk over a backend holds at a time. */
+  scannedEntries: 256,
+  /** Bytes of them, but for one larger entry. */
+  scannedBytes: (4 * MIB) as number,
+  /** Connections to a server, and calls of an object store at a time. */
+  backendConnections: 8,
+  /** Reads that wait for one of them. Beyond: `STORAGE_UNAVAILABLE`, nothing asked. */
+  maxWaitingReads: 16_384,
+  /** A server that is silent for so long is given up: `STORAGE_UNAVAILABLE`. */
+  backendTimeoutMs: 10_000,
+  /** Pause between two attempts to reach a server again. */
+  backendReconnectMs: 100,
+  /** Tries of a group of writes that other processes were quicker than. Beyond: `STORAGE_UNAVAILABLE`. */
+  maxGroupTries: 64,
+  /** Versions that a writer of an object store takes for itself at a time; what it leaves is skipped. */
+  versionsPerBlock: 1_000_000,
+  /** What marks a deleted entry in an object store goes after this; longer than any request lives. */
+  tombstoneMs: 3_600_000,
+  /** Keys of a NATS bucket whose order is held in memory. Beyond: `QUOTA_EXCEEDED`. */
+  maxIndexedEntries: 2_000_000,
 
   // -- encryption --------------------------------------------------------------------------
   /** Keys of files kept after they were derived, least recently used first out. */
