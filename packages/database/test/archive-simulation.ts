@@ -9,7 +9,7 @@
  * exactly what the log holds, and applying it gives the state of the engine.
  */
 import { hasCode, isHoldfastError, onCut, sleep, systemError } from '@holdfast/core';
-import { type KeyRing, type Logger, type Lsn, SILENT, systemErrorCode } from '@holdfast/core';
+import { type Logger, type Lsn, SILENT, systemErrorCode } from '@holdfast/core';
 import { openLog, type StoredRecord } from '@holdfast/log';
 import { MemoryObjectStore, type ObjectStore, openFsObjectStore } from '@holdfast/objects';
 import {
@@ -105,7 +105,8 @@ class History {
   #storeFs: SimFs | undefined;
   #store: ObjectStore;
   #network: FaultyObjectStore | undefined;
-  readonly #keys: KeyRing | undefined;
+  readonly #encrypted: boolean;
+  #rotated = false;
   readonly #pieceBytes: number;
   /** What each acknowledged record is: the number of a commit, or the name of a restore point. */
   readonly #known = new Map<Lsn, string>();
@@ -120,7 +121,7 @@ class History {
     this.#totals = totals;
     this.#world = new SimClock(this.#random);
     this.#clock = this.#world.sibling();
-    this.#keys = this.#random.integer(3) === 0 ? ringOf(5) : undefined;
+    this.#encrypted = this.#random.integer(3) === 0;
     this.#pieceBytes = [200, 700, 5_000][this.#random.integer(3)] as number;
     if (this.#random.integer(3) === 0) this.#storeFs = new SimFs();
     this.#store = new MemoryObjectStore({ clock: this.#world });
@@ -199,7 +200,7 @@ class History {
     const opened = await openArchived(
       {
         ...{ fileSystem: this.#fs, clock: this.#clock, random: this.#random, objects: network },
-        ...(this.#keys === undefined ? {} : { keys: this.#keys }),
+        ...(this.#encrypted ? { keys: this.#rotated ? ringOf(6, 5) : ringOf(5) } : {}),
         logger: this.#logger(),
       },
       { archivePieceBytes: this.#pieceBytes },
@@ -215,15 +216,22 @@ class History {
   }
 
   async #step({ database, engine }: OpenedDatabase): Promise<void> {
-    const dice = this.#random.integer(12);
+    const dice = this.#random.integer(13);
     if (dice === 0) await database.checkpoint();
     else if (dice === 1) await this.#mark(database);
     else if (dice <= 3) await this.#flush(database);
     else if (dice === 4) await sleep(this.#clock, this.#random.integer(15_000));
     else if (dice === 5) this.#changeNetwork();
+    else if (dice === 6) await this.#rotate(database);
     else await this.#burst(engine);
     const { archivedLsn } = database.archive?.stats() ?? {};
     if ((archivedLsn ?? 0) > database.appliedLsn) throw new Error('archived more than durable');
+  }
+
+  async #rotate(database: OpenedDatabase['database']): Promise<void> {
+    if (!this.#encrypted || this.#rotated) return;
+    this.#rotated = true;
+    await database.rotateKeys(ringOf(6, 5).exportKeys());
   }
 
   #changeNetwork(): void {
@@ -299,7 +307,7 @@ class History {
     const log = await openLog(
       {
         ...{ fileSystem: this.#fs, clock: this.#clock, random: this.#random, logger: SILENT },
-        ...(this.#keys === undefined ? {} : { keys: this.#keys }),
+        ...(this.#encrypted ? { keys: ringOf(6, 5) } : {}),
       },
       { dir: '/data/log', databaseId: layout.databaseId, diskReserveBytes: 0 },
     );
@@ -310,7 +318,7 @@ class History {
   }
 
   async #repository(): Promise<Repository> {
-    return repositoryOf(this.#fs, this.#store, this.#keys);
+    return repositoryOf(this.#fs, this.#store, this.#encrypted ? ringOf(6, 5) : undefined);
   }
 
   /** As somebody sees it who restores now. */
