@@ -57,12 +57,7 @@ export async function drillRestore(
   try {
     await clear(components, scratch);
     await fileSystem.makeDirectory(scratch);
-    const report = await restoreDatabase(
-      components,
-      { ...rest, target, into },
-      onProgress,
-      signal,
-    );
+    const report = await restoreDatabase(components, { ...rest, target, into }, onProgress, signal);
     Object.assign(done, { snapshotId: report.snapshotId, lsn: report.lsn, bytes: report.bytes });
     problems.push(...(await look(into, signal)));
   } catch (error) {
