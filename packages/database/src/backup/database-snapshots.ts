@@ -24,6 +24,7 @@ import {
 import type { CallOptions } from '@holdfast/objects';
 import { type Lease, type LeasePurpose, RepositoryLeases } from './lease.ts';
 import type { Repository } from './repository.ts';
+import { RecentlySwept } from './recently-swept.ts';
 import { chooseKept, type RetentionRules } from './retention.ts';
 import {
   infoOf,
@@ -113,6 +114,7 @@ export class DatabaseSnapshots {
   readonly #parts: DatabaseSnapshotsParts;
   readonly #catalog: SnapshotCatalog;
   readonly #leases: RepositoryLeases;
+  readonly #recentlySwept: RecentlySwept;
   readonly #closing = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
   #underWay: { readonly purpose: LeasePurpose; progress?: SnapshotProgress } | undefined;
@@ -125,6 +127,7 @@ export class DatabaseSnapshots {
     this.#parts = parts;
     this.#catalog = new SnapshotCatalog(parts.repository);
     this.#leases = new RepositoryLeases(parts);
+    this.#recentlySwept = new RecentlySwept(parts.clock);
   }
 
   /**
@@ -139,7 +142,12 @@ export class DatabaseSnapshots {
     const { kind = 'incremental', onProgress, bytesPerSecond } = options;
     try {
       const manifest = await this.#change('create', options, ({ lease, signal }) =>
-        new SnapshotWriter({ ...this.#parts, source, catalog: this.#catalog }).write({
+        new SnapshotWriter({
+          ...this.#parts,
+          source,
+          catalog: this.#catalog,
+          recentlySwept: this.#recentlySwept,
+        }).write({
           kind,
           lease,
           signal,
@@ -255,8 +263,8 @@ export class DatabaseSnapshots {
     { lease, signal }: { readonly lease: Lease | undefined; readonly signal: AbortSignal },
     { graceMs = LIMITS.sweepGraceMs }: SweepOptions,
   ): Promise<SweepReport> {
-    const { repository, logger, writer } = this.#parts;
-    return new Sweep({ repository, logger, writer, lease }, { graceMs, signal }).run();
+    const parts = { ...this.#parts, lease, recentlySwept: this.#recentlySwept };
+    return new Sweep(parts, { graceMs, signal }).run();
   }
 
   #read<Result>(

@@ -7,8 +7,9 @@
  * 1. A holder counts its time from before the call that renewed it was made, by the monotonic clock;
  *    others count from the end the object names, and wait the grace on top. So a holder knows that
  *    it lost the lease before anybody takes it.
- * 2. A lease is taken over only as it was seen when it had ended: where the store can, by its etag.
- *    Where the store cannot, it is deleted and put anew; of two who do so at once one finds out
+ * 2. A lease is taken over only as it was seen when it had ended or was given back: where the store
+ *    can, by its etag, and it is given back likewise, so that no call that comes late does harm.
+ *    Where the store cannot, it is deleted, and put anew; of two who do so at once one finds out
  *    before what it did counts.
  * 3. A lease that does not change for its time and the grace has ended, whatever clock wrote it.
  * 4. `release` deletes only the lease of its holder.
@@ -51,7 +52,7 @@ interface LeaseRecord {
   readonly holder: string;
   readonly purpose: string;
   readonly renewals: number;
-  /** Wall clock of the holder, ms since 1970. */
+  /** Wall clock of the holder, ms since 1970; 0 when it was given back. */
   readonly endsAtMs: number;
 }
 
@@ -99,16 +100,20 @@ export class RepositoryLeases {
         if (looks === GONE_LOOKS) throw busy(undefined); // each time it had just gone
       }
       if (!this.#hasEnded(found)) return found;
-      const { record } = found;
-      this.#components.logger.warn('backup.leaseTakenOver', {
-        purpose: record?.purpose ?? 'unknown',
-        endedAtMs: record?.endsAtMs ?? 0,
-      });
+      this.#tellOf(found);
       return (await this.#takeOver(lease, found, signal)) ? undefined : found;
     } catch (error) {
       await lease.release(); // it may be there all the same
       throw error;
     }
+  }
+
+  #tellOf({ record }: FoundLease): void {
+    if (record?.endsAtMs === 0) return;
+    this.#components.logger.warn('backup.leaseTakenOver', {
+      purpose: record?.purpose ?? 'unknown',
+      endedAtMs: record?.endsAtMs ?? 0,
+    });
   }
 
   /** I2 */
@@ -132,6 +137,7 @@ export class RepositoryLeases {
     const { repositoryLeaseMs, repositoryLeaseGraceMs } = LIMITS;
     const nowMs = clock.monotonicMs();
     if (this.#seen?.etag !== etag) this.#seen = { etag, sinceMs: nowMs };
+    if (record?.endsAtMs === 0) return true;
     if (nowMs - this.#seen.sinceMs > repositoryLeaseMs + repositoryLeaseGraceMs) return true; // I3
     return record !== undefined && clock.now() > record.endsAtMs + repositoryLeaseGraceMs;
   }
@@ -174,13 +180,7 @@ export class Lease {
     const { clock, repository } = this.#components;
     const sentMs = clock.monotonicMs(); // I1
     this.#renewals++;
-    const record: LeaseRecord = {
-      holder: this.#holder,
-      purpose: this.#purpose,
-      renewals: this.#renewals,
-      endsAtMs: clock.now() + LIMITS.repositoryLeaseMs,
-    };
-    const bytes = Buffer.from(JSON.stringify(record), 'utf8');
+    const bytes = this.#encoded(clock.now() + LIMITS.repositoryLeaseMs);
     try {
       const { etag } = await repository.store.put(repository.names.lease, bytes, options);
       this.#held(etag, sentMs);
@@ -204,15 +204,39 @@ export class Lease {
     try {
       return await work();
     } catch (error) {
-      if (isHoldfastError(error) && error.effect === 'unknown') this.#isLeftToEnd = true;
+      if (isHoldfastError(error) && error.effect === 'unknown') this.leaveToEnd();
       throw error;
     }
+  }
+
+  /** Something may come late although its caller was answered. I5. */
+  leaveToEnd(): void {
+    this.#isLeftToEnd = true;
   }
 
   /** I4, I5. Never rejects: what stays ends by itself. Idempotent. */
   release(): Promise<void> {
     this.#released ??= this.#release();
     return this.#released;
+  }
+
+  #encoded(endsAtMs: number): Buffer {
+    const record: LeaseRecord = {
+      holder: this.#holder,
+      purpose: this.#purpose,
+      renewals: this.#renewals,
+      endsAtMs,
+    };
+    return Buffer.from(JSON.stringify(record), 'utf8');
+  }
+
+  /** I2 */
+  async #giveBack({ store, names }: Repository, etag: string, signal: AbortSignal): Promise<void> {
+    if (store.capabilities.ifMatch) {
+      await store.put(names.lease, this.#encoded(0), { ifMatch: etag, signal });
+    } else {
+      await store.delete(names.lease, { signal });
+    }
   }
 
   #held(etag: string, sentMs: number): void {
@@ -281,7 +305,7 @@ export class Lease {
       const { signal } = giveUp;
       const found = await readLease(repository, { signal });
       if (found?.record?.holder !== this.#holder) return;
-      await repository.store.delete(repository.names.lease, { signal });
+      await this.#giveBack(repository, found.etag, signal);
     } catch (error) {
       logger.warn('backup.leaseNotReleased', { reason: String(error) });
     } finally {

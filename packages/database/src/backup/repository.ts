@@ -109,11 +109,21 @@ export class Repository {
     return bytes === undefined ? undefined : decodeSnapshotManifest(this.codec, key, named, bytes);
   }
 
-  /** `PRECONDITION_FAILED` when there is one of this id. */
-  async putSnapshot(manifest: SnapshotManifest, options: CallOptions = {}): Promise<void> {
+  /**
+   * `PRECONDITION_FAILED` when there is one of this id.
+   *
+   * @returns attempts: of more than one, an earlier one may still land.
+   */
+  async putSnapshot(manifest: SnapshotManifest, options: CallOptions = {}): Promise<number> {
     const key = this.names.snapshot(manifest.snapshotId);
     const bytes = encodeSnapshotManifest(this.codec, key, manifest);
-    await this.store.put(key, bytes, { ...options, ifAbsent: true });
+    let attempts = 0;
+    const body = (): AsyncIterable<Uint8Array> => {
+      attempts++;
+      return once(bytes);
+    };
+    await this.store.put(key, body, { ...options, ifAbsent: true, contentLength: bytes.length });
+    return attempts;
   }
 
   /** Those of one epoch, or of all; each epoch in the order of LSNs. */
@@ -204,6 +214,10 @@ export class Repository {
       after = page.after;
     } while (after !== undefined);
   }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
+  yield bytes;
 }
 
 /** It was listed. */

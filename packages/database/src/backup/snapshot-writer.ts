@@ -19,6 +19,7 @@ import { paceByRate, paceByTurn } from '@holdfast/tables';
 import { inParallel } from './in-parallel.ts';
 import type { Lease } from './lease.ts';
 import { isPartThere, PartUpload, type SourceFile } from './part-upload.ts';
+import type { RecentlySwept } from './recently-swept.ts';
 import type { Repository } from './repository.ts';
 import { compareSnapshots, isDamage, type SnapshotCatalog } from './snapshot-catalog.ts';
 import { type SnapshotCut, type SnapshotSource, takeCut } from './snapshot-cut.ts';
@@ -60,6 +61,7 @@ export interface SnapshotWriterParts {
   readonly writer: WriterStanding;
   /** Before a manifest is put: what a restore needs besides is there. */
   readonly prepare?: ((signal: AbortSignal) => Promise<void>) | undefined;
+  readonly recentlySwept: RecentlySwept;
   /** Default: `snapshotPartBytes`. */
   readonly partBytes?: number | undefined;
 }
@@ -146,7 +148,8 @@ export class SnapshotWriter {
     const epoch = await writer.check({ signal });
     assert(epoch === manifest.epoch, 'the epoch changed while a snapshot was made');
     try {
-      await lease.change(() => repository.putSnapshot(manifest, { signal }));
+      const attempts = await lease.change(() => repository.putSnapshot(manifest, { signal }));
+      if (attempts > 1) lease.leaveToEnd(); // deleted before the first one lands, it would be back
     } finally {
       // Also when the answer was lost: what was put may be there.
       if (lease.signal.aborted) await this.#takeBackUnlessWhole(manifest);
@@ -195,6 +198,7 @@ class Run {
   readonly #options: WriteSnapshotOptions;
   readonly #source: SnapshotSource;
   readonly #repository: Repository;
+  readonly #recentlySwept: RecentlySwept;
   readonly #upload: PartUpload;
   readonly #partBytes: number;
   readonly #divided = new Map<SourceFile, readonly SnapshotPart[]>();
@@ -209,6 +213,7 @@ class Run {
     this.#options = options;
     this.#source = source;
     this.#repository = repository;
+    this.#recentlySwept = parts.recentlySwept;
     this.#partBytes = partBytes;
     const pace =
       bytesPerSecond === undefined
@@ -277,6 +282,7 @@ class Run {
 
   async #put({ file, offset, part }: PartJob, signal: AbortSignal): Promise<void> {
     let sent = 0;
+    await this.#recentlySwept.settled(part.hash, signal);
     await this.#upload.put(file, offset, part, signal, (bytes) => {
       sent += bytes;
       this.#bytes += bytes;

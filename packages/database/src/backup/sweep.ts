@@ -12,9 +12,11 @@
  *    of a snapshot on its way.
  * 4. The lease is held, and the writer's fence asked, before the first delete and every few more.
  * 5. Claims stay for ever: they say whose history each LSN is.
+ * 6. So does the last piece of the newest writers: by it a directory knows its repository again.
  */
 import { cut, hasCode, HoldfastError, type Logger, type Lsn } from '@holdfast/core';
 import type { Lease } from './lease.ts';
+import type { RecentlySwept } from './recently-swept.ts';
 import { reachableFrom } from './reachable.ts';
 import type { ListedSnapshot, Repository } from './repository.ts';
 import { isDamage } from './snapshot-catalog.ts';
@@ -41,6 +43,7 @@ export interface SweepParts {
   readonly writer: WriterStanding;
   /** `undefined` for a dry run. */
   readonly lease: Lease | undefined;
+  readonly recentlySwept: RecentlySwept;
 }
 
 export interface SweepSettings {
@@ -59,6 +62,8 @@ interface Candidate {
 
 /** Deletes between two questions whether it is still ours to delete. */
 const DELETES_PER_CHECK = 32;
+/** A writer that has just claimed has no piece yet; the one before it has. */
+const EPOCHS_WITH_AN_END = 2;
 
 export class Sweep {
   readonly #parts: SweepParts;
@@ -123,9 +128,14 @@ export class Sweep {
     }
     const snapshots = [...this.#read.values()];
     const keptFrom = reachableFrom(await repository.claims({ signal }), snapshots);
+    const ends = new Map<number, string>();
+    const pieces: string[] = [];
     for await (const { key, epoch, lastLsn } of repository.pieces({ signal })) {
-      if (lastLsn <= keptFrom(epoch)) candidates.push({ key, kind: 'pieces' });
+      ends.set(epoch, key);
+      if (lastLsn <= keptFrom(epoch)) pieces.push(key);
     }
+    const stay = new Set([...ends].slice(-EPOCHS_WITH_AN_END).map(([, key]) => key)); // I6
+    for (const key of pieces) if (!stay.has(key)) candidates.push({ key, kind: 'pieces' });
     for await (const lsn of repository.marks({ signal })) {
       const epoch = await this.#epochOfMark(lsn);
       if (epoch === undefined || lsn >= keptFrom(epoch)) continue;
@@ -179,6 +189,7 @@ export class Sweep {
       return false;
     }
     if (lease !== undefined) {
+      if (hash !== undefined) this.#parts.recentlySwept.add(hash);
       await lease.change(() => repository.store.delete(key, { signal }));
       await cut('backup.sweptObject');
     }
