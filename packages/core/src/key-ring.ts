@@ -88,6 +88,11 @@ export class KeyRing {
     return [...this.#keys.values()];
   }
 
+  /** What `replace` would make of this ring. */
+  with(keys: readonly KeyObject[]): KeyRing {
+    return new KeyRing(keys, this.#random);
+  }
+
   /** From now on `keys`, the first active. Throws as the constructor does, and changes nothing. */
   replace(keys: readonly KeyObject[]): void {
     const next = numbered(keys);

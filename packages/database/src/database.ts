@@ -341,6 +341,7 @@ export class Database implements EngineHost, AsyncDisposable {
   async #close(): Promise<void> {
     this.#retry?.cancel();
     await this.#parts.backup?.stopSnapshots();
+    await this.#maintenance?.keyCare.idle(); // its next step that needs the database ends it
     const scrubbed = this.#maintenance?.scrubber.close(); // it may wait for a merge of its own
     await this.#round?.catch(() => undefined);
     await this.#parts.stopMerging();

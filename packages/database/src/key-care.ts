@@ -18,7 +18,7 @@ import {
   cut,
   formatKeyId,
   HoldfastError,
-  KeyRing,
+  type KeyRing,
   type Logger,
 } from '@holdfast/core';
 import type { Log } from '@holdfast/log';
@@ -84,12 +84,17 @@ export class KeyCare {
     this.#holders.set(name, holder);
   }
 
+  /** Resolves once no rotation is under way. Never rejects. */
+  async idle(): Promise<void> {
+    await this.#last;
+  }
+
   /** I1, I2. @param keys the new key ring, the first one active; those in the layout among them. */
   rotate(keys: readonly KeyObject[]): Promise<void> {
     return this.#exclusively(async () => {
       const { layout, log, manifest, logger } = this.#parts;
       const ring = this.#ring();
-      const next = new KeyRing(keys, { bytes: Buffer.alloc, integer: () => 0 });
+      const next = ring.with(keys);
       for (const name of Object.keys(layout.current.keys ?? {})) {
         if (!next.has(Number.parseInt(name, 16))) throw missing(name);
       }
@@ -163,8 +168,13 @@ export class KeyCare {
     if (keys === undefined) return;
     for (const table of shards.flatMap((shard) => shard.tables)) {
       if (table.retired) continue; // merged meanwhile
-      if ((await table.keyId()) === keys.active.id) continue;
-      await rewriteTable(table.info.fileId);
+      try {
+        if ((await table.keyId()) === keys.active.id) continue;
+        await rewriteTable(table.info.fileId);
+      } catch (error) {
+        if (isUnreadable(error)) continue;
+        throw error;
+      }
       await pace(table.info.bytes);
     }
     for (const { fileId } of manifest.current.extentFiles) await this.#moveOut(fileId, keys, pace);
@@ -194,11 +204,20 @@ export class KeyCare {
     report: (keyId: number, bytes: number, kind: 'tables' | 'extents' | 'manifest') => void,
   ): Promise<void> {
     const { shards, extents, manifest, codec } = this.#parts;
+    const reportFile = async (
+      read: () => Promise<number | undefined>,
+      bytes: number,
+      kind: 'tables' | 'extents',
+    ): Promise<void> => {
+      const keyId = await keyIdOrNone(read);
+      // One that cannot be read may be under any of them.
+      for (const id of keyId === undefined ? this.#ring().ids : [keyId]) report(id, bytes, kind);
+    };
     for (const shard of shards) {
       for (const table of shard.tables) {
         table.retain(); // a merge may replace it meanwhile
         try {
-          report(await table.keyId(), table.info.bytes, 'tables');
+          await reportFile(() => table.keyId(), table.info.bytes, 'tables');
         } finally {
           table.release();
         }
@@ -208,10 +227,7 @@ export class KeyCare {
       const file = extents.file(fileId);
       file?.retain();
       try {
-        // One that cannot be read may be under any of them.
-        const keyId = file && (await keyIdOrNone(() => file.keyId()));
-        const suspects = keyId === undefined ? this.#ring().ids : [keyId];
-        for (const suspect of suspects) report(suspect, bytes, 'extents');
+        await reportFile(async () => file?.keyId(), bytes, 'extents');
       } finally {
         file?.release();
       }
@@ -243,7 +259,7 @@ interface MutableUse {
   others: Record<string, number>;
 }
 
-async function keyIdOrNone(read: () => Promise<number>): Promise<number | undefined> {
+async function keyIdOrNone(read: () => Promise<number | undefined>): Promise<number | undefined> {
   try {
     return await read();
   } catch (error) {

@@ -1,6 +1,6 @@
 /** Keys of a database: what is refused, what is seen on the disk, and rotation cut short anywhere. */
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import { formatKeyId, isHoldfastError, KeyRing, keyIdOf, onCut } from '@holdfast/core';
+import { formatKeyId, isHoldfastError, KeyRing, LIMITS, keyIdOf, onCut } from '@holdfast/core';
 import { isSimDead, SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
 import { describe, expect, it } from 'vitest';
 import { type Database, openDatabase, verifyDatabase } from '../src/index.ts';
@@ -231,6 +231,35 @@ describe('rotation', () => {
       const old = (await database.keyStatus()).keys.find(({ active }) => !active);
       expect(old).toMatchObject({ tables: 0, extents: 0, log: 0, manifest: 0 });
     });
+  });
+
+  it('moves the extents of a file that is larger than one rewrite may hold, piece by piece', async () => {
+    const limits = LIMITS as { extentRewriteBytes: number };
+    const usual = limits.extentRewriteBytes;
+    limits.extentRewriteBytes = 3_000;
+    try {
+      const life = new Life();
+      await life.with([OLD], async (database, rows) => {
+        for (let i = 0; i < 20; i++) {
+          const value = Buffer.alloc(900 + i, i);
+          await rows.write(new Map([[`big-${i}`, value]]));
+        }
+        await database.checkpoint();
+        const before = database.stats().checkpoints;
+        await database.rotateKeys([NEW, OLD]);
+        await database.scrub();
+        expect(database.stats().checkpoints - before).toBeGreaterThan(6);
+        const old = (await database.keyStatus()).keys.find(({ active }) => !active);
+        expect(old).toMatchObject({ tables: 0, extents: 0, log: 0 });
+        await database.retireKey(keyIdOf(OLD));
+        for (let i = 0; i < 20; i++) {
+          expect((await rows.get(`big-${i}`))?.equals(Buffer.alloc(900 + i, i))).toBe(true);
+        }
+        expect(await database.verify()).toEqual([]);
+      });
+    } finally {
+      limits.extentRewriteBytes = usual;
+    }
   });
 
   it('is refused, and changes nothing, without a key that is in use, or with none', async () => {

@@ -9,7 +9,8 @@
  * moves by a fenced call, no retry comes early, no signature or token is worthless after a start.
  * In the end everything answers well, and every subscription has to catch up with every stream.
  */
-import { isHoldfastError, SILENT, systemErrorCode } from '@holdfast/core';
+import { createSecretKey } from 'node:crypto';
+import { isHoldfastError, KeyRing, SILENT, systemErrorCode } from '@holdfast/core';
 import { type Database, openDatabase } from '@holdfast/database';
 import {
   type HistoryRange,
@@ -100,8 +101,10 @@ class History {
   #well = false;
   #pulls = 0;
   #failure: Error | undefined;
+  readonly #encrypted: boolean;
 
   constructor(seed: number, totals: SubscriptionHistoryTotals) {
+    this.#encrypted = seed % 2 === 0;
     this.#random = new SeededRandom(seed);
     this.#clock = new SimClock(this.#random);
     this.#fs = new SimFs(this.#interleaving());
@@ -171,13 +174,19 @@ class History {
     );
     const engines = this.#random.integer(2) === 0 ? [streams, engine] : [engine, streams];
     const database = await openDatabase(
-      { ...components, fileSystem: this.#fs },
+      { ...components, fileSystem: this.#fs, ...this.#keys() },
       { ...DATABASE_SETTINGS, checkpointLogBytes: 32 * 1024 },
       engines,
     );
     const node = { database, streams, engine };
     this.#node = node;
     return node;
+  }
+
+  /** Every second history is encrypted. */
+  #keys(): { keys?: KeyRing } {
+    if (!this.#encrypted) return {};
+    return { keys: new KeyRing([createSecretKey(Buffer.alloc(32, 1))], this.#random) };
   }
 
   async #close(node: Node): Promise<void> {
