@@ -262,6 +262,31 @@ describe('rotation', () => {
     }
   });
 
+  it('that meets a close ends, done or not, before the directory is given back', async () => {
+    let done = 0;
+    for (let seed = 1; seed <= 25; seed++) {
+      const life = new Life(seed);
+      await life.with([OLD], (database, rows) => fill(database, rows));
+      const { clock } = life;
+      life.fs = life.fs.kill({ yieldPoint: () => clock.yieldPoint() });
+      let rotation: Promise<unknown> = Promise.resolve();
+      await life.with([OLD], async (database) => {
+        rotation = database.rotateKeys([NEW, OLD]).catch((error: unknown) => error);
+        for (let i = life.random.integer(400); i > 0; i--) await clock.yieldPoint();
+      });
+      const settled = await Promise.race([rotation, Promise.resolve('not settled')]);
+      if (settled === undefined) done++;
+      else expect(settled).toMatchObject({ code: 'CLOSED' });
+      life.powerCut();
+      await life.with([NEW, OLD], async (database, rows) => {
+        await assertFilled(rows);
+        expect(await database.verify()).toEqual([]);
+      });
+    }
+    expect(done).toBeGreaterThan(0);
+    expect(done).toBeLessThan(25);
+  });
+
   it('is refused, and changes nothing, without a key that is in use, or with none', async () => {
     const life = new Life();
     await life.with([OLD], async (database, rows) => {
