@@ -19,12 +19,16 @@ test('blocks are found with line, tag and text; other languages are left alone',
     '```sh run background',
     'npm start',
     '```',
+    '```sh run background s3',
+    'npm start',
+    '```',
   ].join('\n');
   expect(commandBlocks(markdown)).toEqual([
-    { line: 2, tag: { kind: 'run', background: false }, text: 'npm start' },
+    { line: 2, tag: { kind: 'run', background: false, needs: undefined }, text: 'npm start' },
     { line: 8, tag: { kind: 'not-run', reason: 'needs a second machine' }, text: '```\ninner' },
     { line: 12, tag: { kind: 'untagged' }, text: '' },
-    { line: 14, tag: { kind: 'run', background: true }, text: 'npm start' },
+    { line: 14, tag: { kind: 'run', background: true, needs: undefined }, text: 'npm start' },
+    { line: 17, tag: { kind: 'run', background: true, needs: 's3' }, text: 'npm start' },
   ]);
 });
 

@@ -5,10 +5,11 @@
  * | ------------------------- | ------------------------------------------------ |
  * | `sh run`                  | run in a clean copy; it must exit 0              |
  * | `sh run background`       | started, left running for the blocks that follow |
+ * | `sh run s3`               | also `background s3`: needs an S3 server         |
  * | `sh not-run: <reason>`    | shown only, because ...                          |
  */
 export type CommandTag =
-  | { readonly kind: 'run'; readonly background: boolean }
+  | { readonly kind: 'run'; readonly background: boolean; readonly needs: 's3' | undefined }
   | { readonly kind: 'not-run'; readonly reason: string }
   | { readonly kind: 'untagged' };
 
@@ -46,8 +47,9 @@ function closes(line: string, fence: string): boolean {
 }
 
 function parseTag(text: string): CommandTag {
-  if (text === 'run' || text === 'run background') {
-    return { kind: 'run', background: text !== 'run' };
+  const run = /^run( background)?( s3)?$/.exec(text);
+  if (run !== null) {
+    return { kind: 'run', background: run[1] !== undefined, needs: run[2] ? 's3' : undefined };
   }
   const reason = /^not-run: (.+)$/.exec(text)?.[1];
   return reason === undefined ? { kind: 'untagged' } : { kind: 'not-run', reason };

@@ -1,35 +1,46 @@
 /**
- * Runs the command blocks of README and docs as a reader would, in order, each document from
- * a clean data directory. Only the port is another one, so that nothing is disturbed.
+ * Runs the command blocks of README and docs as a reader would, in one terminal, in order, each
+ * document from a clean data directory. Only ports, directories and the bucket are other ones, so
+ * that nothing is disturbed.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { findRealS3Server, RealS3Server } from '@holdfast/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type CommandBlock, commandBlocks } from './command-blocks.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const READY_WITHIN_MS = 120_000;
+/** What documents call the directory that everything is in, and the bucket. */
+const SHOWN_DIRECTORY = '/srv/holdfast';
+const SHOWN_BUCKET = 'my-bucket';
+const SHOWN_PORTS = ['4437', '4438', '4439'];
+const S3_PROGRAM = findRealS3Server(ROOT);
 const run = promisify(execFile);
 
 interface Reading {
-  readonly port: number;
   readonly env: NodeJS.ProcessEnv;
   readonly dir: string;
   readonly running: ChildProcess[];
+  readonly server: RealS3Server | undefined;
+  /** What stands in the document, and what is used instead. */
+  readonly instead: ReadonlyMap<string, string>;
 }
 
 let reading: Reading | undefined;
 
 afterEach(async () => {
   for (const child of reading?.running ?? []) {
+    if (child.exitCode !== null || child.signalCode !== null) continue;
     const ended = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGINT');
-    if (child.exitCode === null) await ended;
+    interrupt(child);
+    await ended;
   }
+  await reading?.server?.stop();
   if (reading !== undefined) await rm(reading.dir, { recursive: true, force: true });
   reading = undefined;
 });
@@ -38,10 +49,15 @@ describe('documents', async () => {
   const docs = (await readdir(join(ROOT, 'docs'))).filter((name) => name.endsWith('.md'));
   for (const document of ['README.md', ...docs.map((name) => `docs/${name}`)]) {
     const blocks = commandBlocks(await readFile(join(ROOT, document), 'utf8'));
-    const runnable = blocks.filter((block) => block.tag.kind === 'run');
-    if (runnable.length === 0) continue;
+    const tagged = blocks.filter((block) => block.tag.kind === 'run');
+    const runnable = tagged.filter((block) => S3_PROGRAM !== undefined || !needsS3(block));
+    if (tagged.length === 0) continue;
+    if (runnable.length < tagged.length) {
+      const count = tagged.length - runnable.length;
+      console.warn(`${document}: ${count} blocks need S3: npm run s3-server -- install`);
+    }
     it(`${document}: ${runnable.length} command blocks do what they say`, async () => {
-      reading = await begin();
+      reading = await begin(runnable.some(needsS3));
       for (const block of runnable) await follow(reading, document, block);
     }, 300_000);
   }
@@ -52,36 +68,82 @@ describe('documents', async () => {
   });
 });
 
-async function begin(): Promise<Reading> {
+function needsS3({ tag }: CommandBlock): boolean {
+  return tag.kind === 'run' && tag.needs === 's3';
+}
+
+async function begin(withS3: boolean): Promise<Reading> {
   const dir = await mkdtemp(join(tmpdir(), 'holdfast-docs-'));
-  const port = await freePort();
+  const server = withS3 ? await startS3(join(dir, 's3')) : undefined;
+  const instead = new Map([[SHOWN_DIRECTORY, join(dir, 'holdfast')]]);
+  if (server !== undefined) instead.set(SHOWN_BUCKET, server.bucket);
+  for (const port of SHOWN_PORTS) instead.set(port, String(await freePort()));
+  const port = instead.get('4437');
   const env = {
     ...process.env,
     NODE_OPTIONS: '',
-    HOLDFAST_PORT: String(port),
+    HOLDFAST_PORT: port,
     HOLDFAST_DIR: join(dir, 'data'),
     HOLDFAST_URL: `http://127.0.0.1:${port}`,
+    ...(server === undefined ? {} : s3Environment(server)),
   };
-  return { port, env, dir, running: [] };
+  return { env, dir, running: [], server, instead };
+}
+
+async function startS3(directory: string): Promise<RealS3Server> {
+  await mkdir(directory);
+  return RealS3Server.start({ program: S3_PROGRAM ?? '', directory });
+}
+
+/** What the reader's own environment says of the reader's own bucket. */
+function s3Environment({ endpoint, region, credentials }: RealS3Server): NodeJS.ProcessEnv {
+  return {
+    HOLDFAST_BACKUP_ENDPOINT: endpoint,
+    HOLDFAST_BACKUP_REGION: region,
+    AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+  };
 }
 
 async function follow(state: Reading, document: string, block: CommandBlock): Promise<void> {
-  const text = block.text.replaceAll('4437', String(state.port));
+  let { text } = block;
+  for (const [shown, used] of state.instead) text = text.replaceAll(shown, used);
   if (block.tag.kind === 'run' && block.tag.background) {
-    const child = spawn('bash', ['-euo', 'pipefail', '-c', `exec ${text}`], {
-      cwd: ROOT,
-      env: state.env,
-      stdio: 'ignore',
-    });
+    const child = spawn(
+      'bash',
+      ['-euo', 'pipefail', '-c', await continued(state, `exec ${text}`)],
+      {
+        cwd: ROOT,
+        env: state.env,
+        stdio: 'ignore',
+        detached: true, // a terminal, too, interrupts all that a command started
+      },
+    );
     state.running.push(child);
-    await ready(state.port, child);
+    const port = /--port (\d+)/.exec(text)?.[1] ?? state.env['HOLDFAST_PORT'];
+    await ready(Number(port), child);
     return;
   }
   try {
-    await run('bash', ['-euo', 'pipefail', '-c', text], { cwd: ROOT, env: state.env });
+    const script = `${await continued(state, text)}\nexport -p > ${variablesOf(state)}`;
+    await run('bash', ['-euo', 'pipefail', '-c', script], { cwd: ROOT, env: state.env });
   } catch (cause) {
     throw new Error(`${document}:${block.line} failed`, { cause });
   }
+}
+
+/** With the variables that earlier blocks exported. */
+async function continued(state: Reading, text: string): Promise<string> {
+  await writeFile(variablesOf(state), '', { flag: 'a' });
+  return `source ${variablesOf(state)}\n${text}`;
+}
+
+function variablesOf({ dir }: Reading): string {
+  return join(dir, 'variables');
+}
+
+function interrupt(child: ChildProcess): void {
+  if (child.pid !== undefined) process.kill(-child.pid, 'SIGINT');
 }
 
 async function ready(port: number, child: ChildProcess): Promise<void> {

@@ -78,12 +78,11 @@ export const BACKUP_RULES: Record<keyof BackupSettings, SettingRule> = {
   acceptRollback: { kind: 'flag', fallback: false },
 };
 
-/** Without a backup these have nothing to say: whoever gave one believes there is a backup. */
+/**
+ * Without a backup these have nothing to say: whoever gave one believes there is a backup. How S3 is
+ * reached may stand in an environment for all commands.
+ */
 const NEEDS_BACKUP: readonly (keyof BackupSettings)[] = [
-  'backupRegion',
-  'backupEndpoint',
-  'backupPathStyle',
-  'backupPlainHttp',
   'drillIntervalMs',
   'drillDirectory',
   'takeOver',
@@ -102,12 +101,7 @@ export function checkBackupSettings(settings: BackupSettings & { readonly memory
     // Its database is another one at every start: nothing could go on where it ended.
     throw invalid('cannot be combined with memory: what is only in memory has no backup', 'backup');
   }
-  const location = parseObjectStoreLocation(backup);
-  const onlyS3 = ['backupRegion', 'backupEndpoint', 'backupPathStyle', 'backupPlainHttp'] as const;
-  const given = onlyS3.find((key) => settings[key] !== BACKUP_RULES[key].fallback);
-  if (location.kind !== 's3' && given !== undefined) {
-    throw invalid('is for backups in S3, and this one is in a folder', given);
-  }
+  parseObjectStoreLocation(backup);
 }
 
 function invalid(message: string, setting: string): HoldfastError {
