@@ -1,5 +1,5 @@
 /**
- * `npm run simulate`: crash histories of log, database, archive, objects, streams and subscriptions
+ * `npm run simulate`: crash histories of log, database, archive, snapshots, objects, streams and subscriptions
  * on a simulated disk, and of whole nodes with their clients in a virtual world, more than `npm test`
  * has time for. Prints how many ran; a failure prints the command that replays it.
  *
@@ -11,6 +11,7 @@ import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { runArchiveHistories } from '../packages/database/test/archive-simulation.ts';
 import { runDatabaseHistories } from '../packages/database/test/database-simulation.ts';
+import { runSnapshotHistories } from '../packages/database/test/snapshot-simulation.ts';
 import { runLogHistories } from '../packages/log/test/log-simulation.ts';
 import { runWorldHistories } from '../packages/node/test/world/world-history.ts';
 import { runObjectHistories } from '../packages/objects/test/object-simulation.ts';
@@ -22,9 +23,10 @@ type Run = (options: { seed: number; count: number }) => Promise<{ readonly hist
 
 /** Shares by what a history costs: one of a world takes as long as seventy of the log. */
 const SIMULATIONS: Readonly<Record<string, { readonly run: Run; readonly share: number }>> = {
-  log: { run: runLogHistories, share: 0.68 },
+  log: { run: runLogHistories, share: 0.675 },
   database: { run: runDatabaseHistories, share: 0.12 },
   backup: { run: runArchiveHistories, share: 0.02 },
+  snapshots: { run: runSnapshotHistories, share: 0.005 },
   objects: { run: runObjectHistories, share: 0.115 },
   streams: { run: runStreamHistories, share: 0.05 },
   restore: { run: (range) => runRestoreHistories(range), share: 0.0005 },
