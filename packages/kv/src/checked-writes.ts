@@ -96,8 +96,8 @@ function checkVersion(
   capabilities: KvCapabilities,
 ): number | undefined {
   if (ifVersion === undefined) return undefined;
-  if (!capabilities.compareAndSet) throw unsupported('ifVersion');
   assertCount('ifVersion', ifVersion);
+  if (!capabilities.compareAndSet) throw unsupported('ifVersion');
   return ifVersion;
 }
 

@@ -7,3 +7,5 @@ export * from './kv-store.ts';
 export * from './memory-kv-store.ts';
 export * from './kv-view.ts';
 export * from './namespaced.ts';
+export { KV_CUT_POINTS, type KvCutPoint } from './engine/cut-points.ts';
+export * from './engine/kv-engine.ts';

@@ -27,12 +27,19 @@ class Dice {
   }
 }
 
-/** What the store holds, the oldest creation first. */
+interface ModelEntry {
+  readonly value: string;
+  /** Calls of one round are not awaited: of different keys, any may be created first. */
+  readonly round: number;
+}
+
+/** What the store holds. */
 class Model {
-  readonly entries = new Map<string, string>();
+  readonly entries = new Map<string, ModelEntry>();
+  round = 0;
 
   put(key: string, value: string): void {
-    this.entries.set(key, value); // a Map keeps the place of a key that is there
+    this.entries.set(key, { value, round: this.entries.get(key)?.round ?? this.round });
   }
 
   keys(): string[] {
@@ -76,10 +83,12 @@ async function history(seed: number, store: KvStore, around: KvCaseSurroundings)
     } else if (roll < 18) {
       await Promise.all(pending);
       pending = [];
+      model.round++;
       await assertState(open, model, anyKey());
     } else if (roll === 18 && restarts) {
       await Promise.all(pending);
       pending = [];
+      model.round++;
       open = await around.reopen();
     }
   }
@@ -95,7 +104,7 @@ async function assertState(store: KvStore, model: Model, bound: string): Promise
     found.push([key, Buffer.from(value).toString()]);
   assert.deepEqual(
     found,
-    keys.map((key) => [key, model.entries.get(key)]),
+    keys.map((key) => [key, model.entries.get(key)?.value]),
   );
   const above = keys.filter((key) => Buffer.compare(Buffer.from(key), Buffer.from(bound)) > 0);
   assert.deepEqual(await keysOf(store, { gt: bound }), above);
@@ -103,18 +112,29 @@ async function assertState(store: KvStore, model: Model, bound: string): Promise
     await keysOf(store, { gt: bound, reverse: true, limit: 3 }),
     above.toReversed().slice(0, 3),
   );
-  if (store.capabilities.createdOrder) {
-    const created = [...model.entries.keys()];
-    const pages = await pagesOf(store, { order: 'created', limit: 4 });
-    assert.deepEqual(pages.flat(), created.toReversed());
-    assert.deepEqual(
-      (await pagesOf(store, { order: 'created', limit: 5, reverse: true })).flat(),
-      created,
-    );
-  }
-  for (const [key, value] of model.entries) {
+  if (store.capabilities.createdOrder) await assertCreated(store, model);
+  for (const [key, { value }] of model.entries) {
     assert.equal(Buffer.from((await store.get(key)) as Uint8Array).toString(), value);
   }
+}
+
+/** In the order of `seq`, which is that of creation. */
+async function assertCreated(store: KvStore, model: Model): Promise<void> {
+  const created = (await pagesOf(store, { order: 'created', limit: 4 })).flat();
+  const back = await pagesOf(store, { order: 'created', limit: 5, reverse: true });
+  assert.deepEqual(back.flat(), created.toReversed());
+  assert.deepEqual(created.toSorted(), [...model.entries.keys()].toSorted());
+  const entries = await Promise.all(created.map((key) => store.getEntry(key)));
+  const numbers = entries.map((entry) => entry?.seq ?? 0);
+  assert.deepEqual(
+    numbers,
+    numbers.toSorted((a, b) => b - a),
+  );
+  const rounds = created.map((key) => model.entries.get(key)?.round ?? 0);
+  assert.deepEqual(
+    rounds,
+    rounds.toSorted((a, b) => b - a),
+  );
 }
 
 export const HISTORY_CASES: readonly KvConformanceCase[] = SEEDS.map((seed) => ({

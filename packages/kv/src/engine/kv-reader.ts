@@ -1,0 +1,138 @@
+/**
+ * Reads of single entries: from what was applied since the checkpoint, else from the rows, with the
+ * entries read last kept at hand.
+ *
+ * Invariants
+ * 1. Whether memory or the rows say what an entry is, is decided in one turn with the start of the
+ *    read: so it is what was acknowledged then.
+ * 2. Only what is still the entry when it has been read is kept, and a change of it ends that.
+ */
+import { HoldfastError } from '@holdfast/core';
+import type { EngineHost, Shard } from '@holdfast/database';
+import type { KvEntry } from '../kv-store.ts';
+import type { StoredFacts } from './kv-operations.ts';
+import {
+  decodeEntryRow,
+  entryRowKey,
+  extentOfValueRow,
+  identityOfEntry,
+  valueRowKey,
+} from './kv-rows.ts';
+import type { StoreKeys } from './store-keys.ts';
+
+/** Rough memory of a kept entry beside its key and value. */
+const KEPT_OVERHEAD_BYTES = 250;
+/** Reads of one entry that checkpoints overtook. */
+const MAX_ATTEMPTS = 100;
+
+/** As it is stored, past its expiry or not. The value is shared: who gives it out copies it. */
+export interface ReadEntry {
+  readonly facts: StoredFacts;
+  readonly value: Buffer;
+}
+
+export class KvReader {
+  readonly #host: EngineHost;
+  readonly #cacheBytes: number;
+  readonly #kept = new Map<string, ReadEntry>();
+  #keptBytes = 0;
+  /** Rises with every collect: rows and places read before may be stale. */
+  #collects = 0;
+
+  constructor(host: EngineHost, cacheBytes: number) {
+    this.#host = host;
+    this.#cacheBytes = cacheBytes;
+  }
+
+  get collects(): number {
+    return this.#collects;
+  }
+
+  /** Rows or extents are about to change. */
+  collected(): void {
+    this.#collects++;
+  }
+
+  /** The entry is not what was kept any more. I2. */
+  changed(store: string, key: string): void {
+    const id = cacheId(store, key);
+    const kept = this.#kept.get(id);
+    if (kept === undefined) return;
+    this.#kept.delete(id);
+    this.#keptBytes -= memoryOf(id, kept);
+  }
+
+  read(keys: StoreKeys, key: string): ReadEntry | undefined | Promise<ReadEntry | undefined> {
+    const state = keys.get(key);
+    if (state?.dirty === true) return state.applied; // I1
+    const id = cacheId(keys.name, key);
+    const kept = this.#kept.get(id);
+    if (kept === undefined) return this.#readRow(keys, key, id);
+    this.#kept.delete(id);
+    this.#kept.set(id, kept);
+    return kept;
+  }
+
+  /** The value of an entry whose row was read just now. Rejects when the entry is another one. */
+  async value(store: string, key: string, facts: StoredFacts): Promise<Buffer> {
+    const shard = this.#shardOf(store, key);
+    const owner = valueRowKey(store, facts.change, key);
+    const row = await shard.get(owner);
+    const ref = row === undefined ? undefined : extentOfValueRow(owner, row);
+    if (ref === undefined) {
+      throw new HoldfastError('FORMAT_INVALID', `an entry has no value change=${facts.change}`);
+    }
+    return Buffer.concat(await shard.readExtent(ref, 0, ref.length));
+  }
+
+  async #readRow(keys: StoreKeys, key: string, id: string): Promise<ReadEntry | undefined> {
+    const rowKey = entryRowKey(keys.name, key);
+    for (let attempts = 1; ; attempts++) {
+      const collects = this.#collects;
+      try {
+        const row = await this.#shardOf(keys.name, key).get(rowKey);
+        if (row === undefined) return undefined;
+        const { facts, value } = decodeEntryRow(row);
+        const read = facts.extent ? await this.value(keys.name, key, facts) : Buffer.from(value);
+        const entry = { facts, value: read };
+        if (collects === this.#collects && keys.get(key)?.dirty !== true) this.#keep(id, entry);
+        return entry;
+      } catch (error) {
+        // What its place held moved or went meanwhile: not damage.
+        if (collects === this.#collects || attempts === MAX_ATTEMPTS) throw error;
+        const state = keys.get(key);
+        if (state?.dirty === true) return state.applied;
+      }
+    }
+  }
+
+  #shardOf(store: string, key: string): Shard {
+    return this.#host.shard(this.#host.shardOf(identityOfEntry(store, key)));
+  }
+
+  #keep(id: string, entry: ReadEntry): void {
+    const bytes = memoryOf(id, entry);
+    if (bytes > this.#cacheBytes / 8 || this.#kept.has(id)) return;
+    this.#kept.set(id, entry);
+    this.#keptBytes += bytes;
+    for (const [oldest, kept] of this.#kept) {
+      if (this.#keptBytes <= this.#cacheBytes) return;
+      this.#kept.delete(oldest);
+      this.#keptBytes -= memoryOf(oldest, kept);
+    }
+  }
+}
+
+/** For callers: the bytes are theirs. */
+export function entryOf(key: string, { facts, value }: ReadEntry): KvEntry {
+  const { seq, version, epoch, expiresAtMs } = facts;
+  return { key, value: Buffer.from(value), version, seq, epoch, expiresAtMs };
+}
+
+function cacheId(store: string, key: string): string {
+  return `${store}:${key}`;
+}
+
+function memoryOf(id: string, { value }: ReadEntry): number {
+  return id.length + value.length + KEPT_OVERHEAD_BYTES;
+}

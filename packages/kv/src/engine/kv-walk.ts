@@ -1,0 +1,200 @@
+/**
+ * Walks over the entries of one store, by key or by creation: what was applied since the checkpoint
+ * merged with the rows of every shard.
+ *
+ * Invariants
+ * 1. A key that is dirty is given from memory, or not at all; its rows are passed over.
+ * 2. Rows and memory are looked at in one turn, and the rows are those of the last collect: after
+ *    another one the scans are opened again behind what was given.
+ * 3. Positions rise strictly, so that nothing is given twice.
+ *
+ * Rows are walked upward only. The other way goes in two: once over all positions, to find marks at
+ * bounded distances, then piece by piece between the marks, the last first. So memory is bounded, and
+ * the first entry costs a walk over everything.
+ */
+import type { EngineHost, KeyRange } from '@holdfast/database';
+import { isExpired } from '../decide-write.ts';
+import { compareKeys } from '../kv-key.ts';
+import type { KvEntry } from '../kv-store.ts';
+import type { SortedMap } from '../sorted-map.ts';
+import type { KeyState } from './key-state.ts';
+import { entryOf, type KvReader, type ReadEntry } from './kv-reader.ts';
+import { decodeEntryRow, nameOfRow } from './kv-rows.ts';
+import { MergedRows } from './merged-rows.ts';
+import type { StoreKeys } from './store-keys.ts';
+
+const BATCH_ENTRIES = 128;
+const MAX_MARKS = 4_096;
+const FIRST_MARK_DISTANCE = 256;
+
+/** One order of the entries. */
+export interface WalkOrder {
+  /** Rows of this order at or behind a position, below another. */
+  range(from: string, to: string | undefined): KeyRange;
+  position(row: { readonly key: string; readonly number: number }): string;
+  /** What memory has in this order. */
+  readonly recent: SortedMap<KeyState>;
+  /** Rows hold the entries themselves. */
+  readonly whole: boolean;
+}
+
+export interface WalkBounds {
+  readonly from: string;
+  readonly to: string | undefined;
+  readonly reverse: boolean;
+}
+
+/** What was met at a position. */
+interface Met {
+  readonly position: string;
+  readonly key: string;
+  /** Undefined: to be read. */
+  readonly entry: ReadEntry | undefined;
+}
+
+export class KvWalk {
+  readonly #host: EngineHost;
+  readonly #reader: KvReader;
+  readonly #keys: StoreKeys;
+  readonly #order: WalkOrder;
+  readonly #now: () => number;
+
+  constructor(
+    { host, reader, now }: { host: EngineHost; reader: KvReader; now: () => number },
+    keys: StoreKeys,
+    order: WalkOrder,
+  ) {
+    this.#host = host;
+    this.#reader = reader;
+    this.#keys = keys;
+    this.#order = order;
+    this.#now = now;
+  }
+
+  entries(bounds: WalkBounds, limit: number): AsyncGenerator<readonly KvEntry[], void, undefined> {
+    return bounds.reverse ? this.#backward(bounds) : this.#forward(bounds, limit);
+  }
+
+  async *#forward(
+    { from, to }: WalkBounds,
+    limit: number,
+  ): AsyncGenerator<readonly KvEntry[], void, undefined> {
+    for await (const met of this.#met(from, to, Math.min(BATCH_ENTRIES, limit))) {
+      const entries = await this.#resolve(met);
+      if (entries.length > 0) yield entries;
+    }
+  }
+
+  async *#backward({ from, to }: WalkBounds): AsyncGenerator<readonly KvEntry[], void, undefined> {
+    const marks = await this.#marks(from, to);
+    let end = to;
+    for (let start = marks.pop(); start !== undefined; start = marks.pop()) {
+      const piece: Met[] = [];
+      for await (const met of this.#met(start, end, BATCH_ENTRIES)) piece.push(...met);
+      end = start;
+      piece.reverse();
+      for (let at = 0; at < piece.length; at += BATCH_ENTRIES) {
+        const entries = await this.#resolve(piece.slice(at, at + BATCH_ENTRIES));
+        if (entries.length > 0) yield entries;
+      }
+    }
+  }
+
+  async #marks(from: string, to: string | undefined): Promise<string[]> {
+    let marks = [from];
+    let distance = FIRST_MARK_DISTANCE;
+    let since = 0;
+    for await (const met of this.#met(from, to, BATCH_ENTRIES)) {
+      for (const { position } of met) {
+        if (++since < distance) continue;
+        since = 0;
+        marks.push(position);
+        if (marks.length <= MAX_MARKS) continue;
+        marks = marks.filter((_, at) => at % 2 === 0);
+        distance *= 2;
+      }
+    }
+    return marks;
+  }
+
+  /** I1 to I3. */
+  async *#met(
+    from: string,
+    to: string | undefined,
+    most: number,
+  ): AsyncGenerator<readonly Met[], void, undefined> {
+    let low = from;
+    let batch: Met[] = [];
+    for (let ended = false; !ended;) {
+      const { collects } = this.#reader;
+      const rows = await MergedRows.open(this.#host, this.#order.range(low, to));
+      try {
+        while (collects === this.#reader.collects) {
+          const next = this.#next(rows, low, to);
+          if (next === undefined) {
+            ended = true;
+            break;
+          }
+          if (next.row !== undefined) await rows.advance();
+          if (next.met === undefined) continue;
+          low = `${next.met.position}\0`;
+          batch.push(next.met);
+          if (batch.length < most) continue;
+          yield batch;
+          batch = [];
+        }
+      } finally {
+        await rows.close();
+      }
+    }
+    if (batch.length > 0) yield batch;
+  }
+
+  /** What comes next, and whether the row at the head is used up by it; in one turn. */
+  #next(
+    rows: MergedRows,
+    low: string,
+    to: string | undefined,
+  ): { readonly row: true | undefined; readonly met: Met | undefined } | undefined {
+    const { recent } = this.#order;
+    const found = recent.firstAtOrAbove(low);
+    const memory =
+      found !== undefined && (to === undefined || compareKeys(found, to) < 0) ? found : undefined;
+    const { head } = rows;
+    if (head === undefined) {
+      return memory === undefined ? undefined : { row: undefined, met: this.#recent(memory) };
+    }
+    const name = nameOfRow(head.key);
+    const position = this.#order.position(name);
+    if (memory !== undefined && compareKeys(memory, position) < 0) {
+      return { row: undefined, met: this.#recent(memory) };
+    }
+    const { key } = name;
+    if (this.#keys.get(key)?.dirty === true) return { row: true, met: undefined }; // I1
+    if (!this.#order.whole) return { row: true, met: { position, key, entry: undefined } };
+    const entry = decodeEntryRow(head.value);
+    return { row: true, met: { position, key, entry: entry.facts.extent ? undefined : entry } };
+  }
+
+  #recent(position: string): Met {
+    const state = this.#order.recent.get(position) as KeyState;
+    return { position, key: state.key, entry: state.applied };
+  }
+
+  async #resolve(all: readonly Met[]): Promise<KvEntry[]> {
+    const now = this.#now();
+    const found = await Promise.all(
+      all.map(async ({ key, position, entry }) => {
+        if (entry !== undefined) return { key, entry };
+        const read = await this.#reader.read(this.#keys, key);
+        if (read === undefined) return undefined;
+        // Deleted and created anew since: it stands elsewhere in the order.
+        const place = this.#order.position({ key, number: read.facts.seq });
+        return place === position ? { key, entry: read } : undefined;
+      }),
+    );
+    return found.flatMap((each) =>
+      each === undefined || isExpired(each.entry.facts, now) ? [] : [entryOf(each.key, each.entry)],
+    );
+  }
+}
