@@ -42,6 +42,8 @@ export class SnapshotSchedule {
   #nextMs = 0;
   #running: Promise<void> | undefined;
   #pruneDue = false;
+  /** The newest one, and since when it is known here: a wall clock may stand before it. I2. */
+  #seen: { readonly id: string; readonly atMs: number } | undefined;
   #closed = false;
   #failures = 0;
   #lastError: SnapshotFailure | undefined;
@@ -141,7 +143,9 @@ export class SnapshotSchedule {
     const { snapshots } = await this.#snapshots.list();
     const [newest] = snapshots;
     if (newest === undefined) return 0;
-    const leftMs = newest.createdAtMs + everyMs - this.#clock.now();
-    return Math.min(everyMs, Math.max(0, leftMs));
+    const nowMs = this.#clock.monotonicMs();
+    if (this.#seen?.id !== newest.snapshotId) this.#seen = { id: newest.snapshotId, atMs: nowMs };
+    const byWallMs = newest.createdAtMs + everyMs - this.#clock.now();
+    return Math.max(0, Math.min(byWallMs, this.#seen.atMs + everyMs - nowMs));
   }
 }
