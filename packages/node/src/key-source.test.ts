@@ -84,6 +84,7 @@ describe('a key file', () => {
     expect(await refusal(idsOf({ keyFile: absent }))).toContain(`holdfast key generate ${absent}`);
   });
 
+  // Only root may give a file away.
   it.runIf(process.geteuid?.() === 0)('is refused when it belongs to another user', async () => {
     const keyFile = fileWith(generateKeyText(random));
     execFileSync('chown', ['65534', keyFile]);

@@ -16,7 +16,7 @@ import {
   CrossOriginPolicy,
   SECURITY_HEADERS,
 } from '@holdfast/streams';
-import type { WorkOptions, WorkProgress } from '../backup/work.ts';
+import type { WatchedWork, WorkProgress } from '../backup/work.ts';
 
 const NO_PAGES = new CrossOriginPolicy({ allowOrigin: ['none'] });
 const GUARDS: readonly string[] = [
@@ -61,7 +61,7 @@ export async function answerWork(
   request: IncomingMessage,
   response: ServerResponse,
   clock: Clock,
-  work: (options: Required<WorkOptions>) => Promise<object>,
+  work: (options: WatchedWork) => Promise<object>,
 ): Promise<void> {
   const gone = new AbortController();
   response.once('close', () => {

@@ -12,7 +12,7 @@ import type { IncomingMessage } from 'node:http';
 import { HoldfastError } from '@holdfast/core';
 import { hostName, isLoopbackAddress } from '../host-check.ts';
 
-export const ADMIN_HEADER = 'holdfast-admin';
+const ADMIN_HEADER = 'holdfast-admin';
 
 /** What proxies add: behind one, the peer is not who asks. */
 const FORWARDED: readonly string[] = [

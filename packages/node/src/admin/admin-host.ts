@@ -1,7 +1,7 @@
 /** What the routes of administration ask of a node: what it answers is shown as JSON. */
-import type { WorkOptions } from '../backup/work.ts';
+import type { WatchedWork } from '../backup/work.ts';
 
-type Long = Required<WorkOptions>;
+type Long = WatchedWork;
 type Quick = Pick<Long, 'signal'>;
 
 export interface RetentionChoice {

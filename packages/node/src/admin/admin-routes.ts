@@ -2,12 +2,12 @@
  * The routes of administration under `/v1/admin/`: what each takes, and what of the node it asks.
  * Rules live behind `AdminHost`; docs/CLI.md, "Admin routes", has the shapes.
  */
-import type { WorkOptions } from '../backup/work.ts';
+import type { WatchedWork } from '../backup/work.ts';
 import type { AdminBody, BodyShape } from './admin-body.ts';
 import type { AdminHost } from './admin-host.ts';
 
 /** What was asked for, parsed. */
-export interface AdminCall extends Required<WorkOptions> {
+export interface AdminCall extends WatchedWork {
   readonly administration: AdminHost;
   /** Of a route that names one. */
   readonly id: string;

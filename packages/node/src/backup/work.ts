@@ -15,6 +15,12 @@ export interface WorkOptions {
   readonly onProgress?: ((progress: WorkProgress) => void) | undefined;
 }
 
+/** The same of somebody who always watches. */
+export interface WatchedWork {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: WorkProgress) => void;
+}
+
 /** Ends when either does. */
 export function eitherSignal(one: AbortSignal, other: AbortSignal | undefined): AbortSignal {
   return other === undefined ? one : AbortSignal.any([one, other]);
