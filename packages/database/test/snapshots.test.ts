@@ -1,6 +1,5 @@
 /** Snapshots of one database into a repository: what they hold, what is uploaded, what is refused. */
-import { type HoldfastError, type Lsn, sleep } from '@holdfast/core';
-import { MemoryObjectStore, type ObjectStore } from '@holdfast/objects';
+import { sleep } from '@holdfast/core';
 import {
   decodeManifest,
   extentFileName,
@@ -9,69 +8,11 @@ import {
   readWholeFile,
   tableFileName,
 } from '@holdfast/tables';
-import { SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
+import type { SimFs } from '@holdfast/testkit';
 import { describe, expect, it } from 'vitest';
-import type { BackupSettings } from '../src/backup/database-backup.ts';
-import type { DatabaseSnapshots } from '../src/backup/database-snapshots.ts';
 import type { Repository } from '../src/backup/repository.ts';
-import type { Database } from '../src/index.ts';
-import { openArchived, repositoryOf, ringOf, write } from './archive-fixtures.ts';
-import type { RowEngine } from './row-engine.ts';
-
-interface World {
-  readonly clock: SimClock;
-  readonly fs: SimFs;
-  readonly objects: ObjectStore;
-  readonly database: Database;
-  readonly snapshots: DatabaseSnapshots;
-  readonly engine: RowEngine;
-  readonly repository: Repository;
-}
-
-interface WorldSettings extends BackupSettings {
-  readonly seed?: number;
-  readonly keys?: ReturnType<typeof ringOf>;
-  readonly store?: (inner: ObjectStore) => ObjectStore;
-}
-
-/** Runs `play` in a world of its own, and closes the database whatever happened. */
-function within(settings: WorldSettings, play: (world: World) => Promise<void>): Promise<void> {
-  const { seed = 1, keys, store = (inner) => inner, ...backup } = settings;
-  const random = new SeededRandom(seed);
-  const clock = new SimClock(random);
-  const fs = new SimFs({ yieldPoint: () => clock.yieldPoint() });
-  const objects = store(new MemoryObjectStore({ clock }));
-  const place = { fileSystem: fs, clock, random, objects, ...(keys === undefined ? {} : { keys }) };
-  return clock.run(
-    (async () => {
-      const { database, engine } = await openArchived(place, backup);
-      const snapshots = database.snapshots as DatabaseSnapshots;
-      const repository = await repositoryOf(fs, objects, keys);
-      try {
-        await play({ clock, fs, objects, database, snapshots, engine, repository });
-      } finally {
-        await database.close();
-      }
-    })(),
-  );
-}
-
-async function fill(engine: RowEngine, from: number, count: number, bytes = 3_000): Promise<Lsn> {
-  let last = 0 as Lsn;
-  for (let number = from; number < from + count; number++) {
-    last = await engine.write(new Map([[`key ${number}`, Buffer.alloc(bytes, `${number}.`)]]));
-  }
-  return last;
-}
-
-async function errorOf(work: Promise<unknown>): Promise<HoldfastError> {
-  try {
-    await work;
-  } catch (error) {
-    return error as HoldfastError;
-  }
-  throw new Error('it was expected to fail');
-}
+import { ringOf, write } from './archive-fixtures.ts';
+import { errorOf, fill, within } from './snapshot-fixtures.ts';
 
 async function flip(fs: SimFs, path: string, position: number): Promise<void> {
   const handle = await fs.open(path, 'write');
@@ -276,7 +217,7 @@ describe('while a snapshot is made', () => {
 });
 
 describe('a snapshot of damaged files', () => {
-  it('reads the second copy of a table, and has the first one mended', () =>
+  it('reads the second copy of a table whose first one is damaged', () =>
     within({}, async ({ engine, snapshots, database, fs }) => {
       await write(engine, 1);
       await database.checkpoint();
