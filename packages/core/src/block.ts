@@ -143,7 +143,8 @@ export class BlockCodec {
 
   /** A codec for one file: what is active now encrypts all of it, whatever the ring does. */
   pinned(): BlockCodec {
-    return this.#ring === undefined ? this : this.#pinnedTo(this.#ring, this.#ring.active);
+    if (this.#ring === undefined || this.#pinned !== undefined) return this;
+    return this.#pinnedTo(this.#ring, this.#ring.active);
   }
 
   /** A codec that goes on with a file that was begun under `keyId`. Throws as `accepts` does. */

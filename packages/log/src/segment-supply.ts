@@ -133,7 +133,7 @@ export class SegmentSupply {
     const sealed = this.#active;
     const next = this.#prepared;
     if (sealed?.hasFrames === true) this.#tail = { segmentId: sealed.id, tag: sealed.lastTag };
-    await next.begin(this.#parts.codec.pinned(), {
+    await next.begin(this.#parts.codec, {
       firstLsn: nextLsn,
       previousId: this.#tail.segmentId,
       previousTag: this.#tail.tag,

@@ -107,13 +107,13 @@ export class SegmentWriter implements FrameHome {
   }
 
   /**
-   * Writes the header and makes it durable: the segment becomes the active one.
-   *
-   * @param codec pinned: header and frames are under one key.
+   * Writes the header and makes it durable: the segment becomes the active one. Header and frames are
+   * under the key that is active now.
    */
   async begin(codec: BlockCodec, header: Omit<SegmentHeader, 'id' | 'zeroedTo'>): Promise<void> {
     assert(this.#tail === 0, 'segment has a header already');
-    const { bytes, tag } = encodeSegmentHeader(codec, {
+    const pinned = codec.pinned();
+    const { bytes, tag } = encodeSegmentHeader(pinned, {
       ...header,
       id: this.id,
       zeroedTo: this.#zeroedTo,
@@ -122,7 +122,7 @@ export class SegmentWriter implements FrameHome {
     await this.#file.datasync();
     this.lastTag = Buffer.from(tag);
     this.incarnation = incarnationOf(header.salt);
-    this.#codec = codec.salted(header.salt);
+    this.#codec = pinned.salted(header.salt);
     this.#tail = SEGMENT_HEADER_BYTES;
   }
 
