@@ -1,6 +1,13 @@
 /** A restore that ends anywhere: there is no target or a whole one, and the next call completes it. */
-import { isHoldfastError, MemoryFileSystem, NodeRandom, onCut, writeFully } from '@holdfast/core';
-import type { ObjectStore } from '@holdfast/objects';
+import {
+  HoldfastError,
+  isHoldfastError,
+  MemoryFileSystem,
+  NodeRandom,
+  onCut,
+  writeFully,
+} from '@holdfast/core';
+import type { ObjectContent, ObjectStore } from '@holdfast/objects';
 import { isSimDead, SeededRandom, SimFs } from '@holdfast/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { RESTORE_CUT_POINTS } from '../src/cut-points.ts';
@@ -77,14 +84,16 @@ describe('killed at each call to the disk', () => {
       for (let nth = 1; ; nth++) {
         let fileSystem = new SimFs();
         await fileSystem.makeDirectory(nth % 3 === 0 ? INTO : '/place');
-        fileSystem.disk.faults.plan({ effect: 'halt', nth, performed: nth % 2 === 0 });
-        const ended = await ends(fileSystem);
+        const plan = { effect: 'halt', nth, performed: nth % 2 === 0 } as const;
+        const fault = fileSystem.disk.faults.plan(plan);
+        await ends(fileSystem);
+        fault.remove();
         fileSystem = powerCut ? fileSystem.powerCut(random) : fileSystem.kill();
         if (!(await expectNothingOrAll(fileSystem))) await expectResumed(fileSystem);
         lives++;
-        if (!ended) break;
+        if (fault.fired === 0) break;
       }
-      expect(lives).toBeGreaterThan(100);
+      expect(lives).toBeGreaterThan(200);
     },
     60_000,
   );
@@ -139,6 +148,53 @@ it('each call to the disk that fails fails the restore, and the next one complet
       if (!failed || (await expectNothingOrAll(fileSystem))) continue;
       await expectResumed(fileSystem);
     }
+  }
+}, 60_000);
+
+/** The `nth` call fails, or gives only half of a body. */
+function failing(nth: number): { readonly store: ObjectStore; readonly fired: () => boolean } {
+  let calls = 0;
+  const store = new Proxy(database.store, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name);
+      if (typeof value !== 'function') return value;
+      return async (...args: unknown[]) => {
+        const isDue = ++calls === nth;
+        if (isDue && (name !== 'get' || nth % 2 === 0)) throw away();
+        const result: unknown = await (value as (...all: unknown[]) => unknown).apply(target, args);
+        if (!isDue) return result;
+        const content = result as ObjectContent;
+        return { ...content, body: half(content), close: () => content.close() };
+      };
+    },
+  });
+  return { store, fired: () => calls >= nth };
+}
+
+async function* half(content: ObjectContent): AsyncGenerator<Buffer, void, void> {
+  for await (const piece of content.body) {
+    yield piece.subarray(0, piece.length / 2);
+    throw away();
+  }
+}
+
+function away(): HoldfastError {
+  return new HoldfastError('STORAGE_UNAVAILABLE', 'the object store is away');
+}
+
+it('each call to the object store that fails fails the restore; the next one completes it', async () => {
+  for (let nth = 1; ; nth++) {
+    const fileSystem = new SimFs();
+    await fileSystem.makeDirectory('/place');
+    const { store, fired } = failing(nth);
+    const error: unknown = await restore(fileSystem, {}, store).catch((e: unknown) => e);
+    if (!fired()) {
+      expect(nth).toBeGreaterThan(20);
+      return;
+    }
+    expect(error).toMatchObject({ code: 'STORAGE_UNAVAILABLE' });
+    expect(await fileSystem.stat(INTO)).toBeUndefined();
+    await expectResumed(fileSystem);
   }
 }, 60_000);
 
@@ -241,6 +297,15 @@ describe('a target', () => {
     const reason: unknown = refused[0]?.reason;
     expect(isHoldfastError(reason) && reason.code).toMatch(/DIRECTORY_LOCKED|NOT_EMPTY/);
     expect((await rowsIn(fileSystem, INTO, database.keys)).lsn).toBe(24);
+  });
+
+  it('that cannot be replaced, as a mount point, is refused before anything is fetched', async () => {
+    const fileSystem = new SimFs();
+    await fileSystem.makeDirectory(INTO);
+    fileSystem.disk.faults.plan({ effect: 'EACCES', operations: ['removeDirectory'] });
+    await expect(restore(fileSystem)).rejects.toMatchObject({ code: 'INVALID_SETTINGS' });
+    expect(await fileSystem.list(INTO)).toEqual([]);
+    expect(await fileSystem.list(`${INTO}.restoring/data`)).toEqual([]);
   });
 
   it('on a disk without room for it is refused before anything is fetched', async () => {

@@ -244,18 +244,21 @@ class Planning {
     return this.#claims.get(epoch)?.shardCount ?? 0;
   }
 
-  /** Those of the files. Rejects with `KEY_MISSING` when one, or one of a piece, is not there. */
+  /** Those of the files. Throws `KEY_MISSING` when one of them, or of a piece, was not given. */
   #keyIds(
     snapshot: SnapshotManifest | undefined,
     pieces: readonly PlannedPiece[],
   ): readonly number[] {
-    const { codec } = this.#repository;
-    const ofFiles = new Set(snapshot?.files.map(({ keyId }) => keyId));
-    const ofPieces = pieces.map(({ piece }) => piece.keyId);
-    for (const keyId of [...ofFiles, ...ofPieces]) {
-      if (!codec.accepts(keyId)) throw damagedObject(this.#repository.names.id, 'wrong key id');
-    }
-    return [...ofFiles].filter((keyId) => keyId !== 0);
+    const { codec, names } = this.#repository;
+    const assertOpens = (keyId: number, key: string): void => {
+      if (!codec.accepts(keyId))
+        throw damagedObject(key, 'what it names is not encrypted as it is');
+    };
+    for (const { piece } of pieces) assertOpens(piece.keyId, piece.key);
+    if (snapshot === undefined) return [];
+    const ofFiles = [...new Set(snapshot.files.map(({ keyId }) => keyId))];
+    for (const keyId of ofFiles) assertOpens(keyId, names.snapshot(snapshot.snapshotId));
+    return ofFiles.filter((keyId) => keyId !== 0);
   }
 
   /** Better found out now than after hours. */

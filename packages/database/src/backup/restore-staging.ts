@@ -11,7 +11,13 @@
  *
  * Owner: the restore. `close` leaves what was staged, to be gone on with.
  */
-import { cut, type DirectoryLock, type FileSystem, HoldfastError } from '@holdfast/core';
+import {
+  cut,
+  type DirectoryLock,
+  type FileSystem,
+  HoldfastError,
+  systemErrorCode,
+} from '@holdfast/core';
 import { readWholeFile, replaceWholeFile } from '@holdfast/tables';
 import { removeTree } from './remove-tree.ts';
 
@@ -44,7 +50,10 @@ export class RestoreStaging {
     this.dir = `${this.#staging}/data`;
   }
 
-  /** Rejects with `RESTORE_TARGET_NOT_EMPTY`, `DIRECTORY_LOCKED`. */
+  /**
+   * Rejects with `RESTORE_TARGET_NOT_EMPTY`, `DIRECTORY_LOCKED`; with `INVALID_SETTINGS` when there is
+   * an empty directory that cannot be replaced.
+   */
   static async open(
     fileSystem: FileSystem,
     into: string,
@@ -58,6 +67,7 @@ export class RestoreStaging {
     const staging = new RestoreStaging(fileSystem, into, lock);
     try {
       await staging.#begin(plan);
+      await staging.#clearTarget();
       return staging;
     } catch (error) {
       await staging.close();
@@ -80,10 +90,7 @@ export class RestoreStaging {
     }
     await cut('restore.staged');
     await assertTargetFree(fileSystem, this.#into);
-    if ((await fileSystem.stat(this.#into)) !== undefined) {
-      await fileSystem.removeDirectory(this.#into);
-      await cut('restore.targetCleared');
-    }
+    await this.#clearTarget();
     await fileSystem.rename(this.dir, this.#into);
     await cut('restore.renamed');
     await fileSystem.syncDirectory(parentOf(this.#into));
@@ -111,6 +118,24 @@ export class RestoreStaging {
       await cut('restore.planned');
     }
     await fileSystem.makeDirectory(this.dir);
+  }
+
+  /** A rename over an empty directory is not possible everywhere; over a mount point nowhere. */
+  async #clearTarget(): Promise<void> {
+    const path = this.#into;
+    if ((await this.#fileSystem.stat(path)) === undefined) return;
+    try {
+      await this.#fileSystem.removeDirectory(path);
+    } catch (error) {
+      const code = systemErrorCode(error) ?? '';
+      if (!['EBUSY', 'EPERM', 'EACCES', 'EINVAL'].includes(code)) throw error;
+      throw new HoldfastError(
+        'INVALID_SETTINGS',
+        `the directory cannot be replaced, as a mount point cannot: name one inside it path=${path}`,
+        { cause: error, details: { path } },
+      );
+    }
+    await cut('restore.targetCleared');
   }
 
   async #remove(): Promise<void> {

@@ -17,11 +17,13 @@ import {
   type FileSystem,
   formatKeyId,
   HoldfastError,
+  isHoldfastError,
   type KeyRing,
   type Logger,
   type Lsn,
   type Random,
   SILENT,
+  systemErrorCode,
 } from '@holdfast/core';
 import { writeLog } from '@holdfast/log';
 import type { ObjectStore } from '@holdfast/objects';
@@ -103,7 +105,7 @@ export async function restoreDatabase(
     const plan = await restore.run();
     return reportOf(plan, components.clock.monotonicMs() - startedMs);
   } catch (error) {
-    if (!signal.aborted) throw error;
+    if (!signal.aborted) throw storageError(error, into);
     throw new HoldfastError('ABORTED', `restore was ended, run it again to go on path=${into}`, {
       cause: error,
     });
@@ -156,7 +158,10 @@ class Restore {
       await staging.close();
     }
     if (watermarkPath !== undefined) {
-      await raiseWatermark(fileSystem, watermarkPath, seen, { accept: acceptRollback });
+      const options = { accept: acceptRollback };
+      await raiseWatermark(fileSystem, watermarkPath, seen, options).catch((error: unknown) => {
+        logger.warn('restore.watermarkNotWritten', { reason: String(error) });
+      });
     }
     logger.info('restore.done', { lsn: plan.lsn, into });
     return plan;
@@ -267,6 +272,18 @@ class Restore {
       { details: { path: first.path, position: first.position } },
     );
   }
+}
+
+/** The disk's errors get their meaning; all others have theirs. */
+function storageError(error: unknown, path: string): unknown {
+  const systemCode = systemErrorCode(error);
+  if (systemCode === undefined || isHoldfastError(error)) return error;
+  const isFull = systemCode === 'ENOSPC' || systemCode === 'EDQUOT';
+  return new HoldfastError(
+    isFull ? 'DISK_FULL' : 'STORAGE_UNAVAILABLE',
+    `restore could not use the disk, run it again to go on path=${path}`,
+    { cause: error, details: { path, systemCode } },
+  );
 }
 
 /** Names the keys that are in use in the directory, and the one that it goes on with. */
