@@ -2,7 +2,7 @@
  * Backups as an operator has them: the real command in processes of its own, killed without
  * warning, and everything read back from what is left.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -130,6 +130,12 @@ for (const [title, open, skipped] of PLACES) {
       expect(findWords(treeOf(dir), words)).toEqual([]);
       expect(findWords(treeOf(place.folder), words)).toEqual([]);
       expect(findWords(outputs, words)).toEqual([]);
+      // The search does find what is there.
+      const sample = new Map([
+        [`x${name}`, Buffer.from('')],
+        ['y', Buffer.from(`..${value}..`)],
+      ]);
+      expect(findWords(sample, words)).toHaveLength(2);
       rmSync(dir, { recursive: true });
 
       const from = ['--from', place.url];
@@ -275,6 +281,17 @@ describe('keys', () => {
     expect(await good(['stream', 'read', 's', '--url', again.url])).toBe('1\n2\n');
   }, 60_000);
 
+  it("a key file that is not the node's is found out", async () => {
+    const [own, other] = [await key(), await key()];
+    const { url } = await serve([newPath(), '--key-file', own]);
+    const told = await run(['key', 'rotate', '--key-file', other, '--url', url]);
+    expect([told.code, told.err]).toEqual([4, expect.stringContaining('begins with')]);
+    const env = { HOLDFAST_KEY: readFileSync(other, 'utf8').trim() };
+    const { url: fromText } = await serve([newPath()], env);
+    const inNoFile = await run(['key', 'rotate', '--key-file', other, '--url', fromText]);
+    expect([inNoFile.code, inNoFile.err]).toEqual([2, expect.stringContaining('in no file')]);
+  }, 60_000);
+
   it('a rotation that did not reach the node is gone on with, and makes no second key', async () => {
     const dir = newPath();
     const keyFile = await key();
@@ -290,6 +307,26 @@ describe('keys', () => {
 });
 
 describe('a backup that is interrupted, refused or not there', () => {
+  it('Ctrl-C ends a restore with 130, its target stays as it was, and the same command goes on', async () => {
+    const place = await folderPlace();
+    const { url } = await serve([newPath(), '--backup', place.url, '--archive-interval-ms', '20']);
+    await good(['stream', 'create', 's', '--url', url]);
+    await good(['stream', 'append', 's', '1', '--url', url]);
+    await good(['snapshot', 'create', '--url', url]);
+    await archived(url);
+    const into = newPath();
+    const io = new FakeConsole();
+    const restoring = runCommandLine(['restore', place.url, into], io);
+    while (!existsSync(`${into}.restoring`)) await new Promise((resolve) => setImmediate(resolve));
+    io.interrupt();
+    expect([await restoring, io.stdoutText]).toEqual([130, '']);
+    expect(io.stderrText).toContain('cancelled');
+    expect(existsSync(into)).toBe(false);
+    await good(['restore', place.url, into]);
+    expect(existsSync(`${into}.restoring`)).toBe(false);
+    await place.stop();
+  }, 60_000);
+
   it('Ctrl-C ends a snapshot with 130, and no half one is listed', async () => {
     const place = await folderPlace();
     const dir = newPath();

@@ -425,6 +425,8 @@ export const LIMITS = {
   maxAdminBodyBytes: (16 * KIB) as number,
   /** Between two lines of progress in an answer. */
   adminProgressMs: 200,
+  /** An answer by lines is never silent for longer: clients would give it up. */
+  adminSilenceMs: 15_000,
   /** The first drill of a node comes this long after its start, if not sooner. */
   firstDrillMs: 3_600_000,
 

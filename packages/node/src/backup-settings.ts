@@ -1,4 +1,5 @@
 /** The settings of a node that have to do with backups; `settings.ts` has the others. */
+import { relative, resolve, sep } from 'node:path';
 import { HoldfastError, LIMITS } from '@holdfast/core';
 import type { S3Credentials } from '@holdfast/objects';
 import { parseObjectStoreLocation } from './object-store-location.ts';
@@ -90,7 +91,9 @@ const NEEDS_BACKUP: readonly (keyof BackupSettings)[] = [
 ];
 
 /** @throws `INVALID_SETTINGS` */
-export function checkBackupSettings(settings: BackupSettings & { readonly memory: boolean }): void {
+export function checkBackupSettings(
+  settings: BackupSettings & { readonly memory: boolean; readonly dir: string | undefined },
+): void {
   const { backup } = settings;
   if (backup === undefined) {
     const given = NEEDS_BACKUP.find((key) => settings[key] !== BACKUP_RULES[key].fallback);
@@ -101,7 +104,17 @@ export function checkBackupSettings(settings: BackupSettings & { readonly memory
     // Its database is another one at every start: nothing could go on where it ended.
     throw invalid('cannot be combined with memory: what is only in memory has no backup', 'backup');
   }
-  parseObjectStoreLocation(backup);
+  const location = parseObjectStoreLocation(backup);
+  if (location.kind === 'folder') assertApart(settings.dir, location.directory, 'backup');
+  assertApart(settings.dir, settings.drillDirectory, 'drillDirectory');
+}
+
+/** What is lost with the data is no backup, and what is in it is taken for data. */
+function assertApart(dir: string | undefined, other: string | undefined, setting: string): void {
+  if (dir === undefined || other === undefined) return;
+  const inside = relative(resolve(dir), resolve(other));
+  if (inside === '..' || inside.startsWith(`..${sep}`)) return;
+  throw invalid('must not be in the data directory', setting);
 }
 
 function invalid(message: string, setting: string): HoldfastError {

@@ -33,6 +33,15 @@ describe('parseNodeSettings', () => {
     );
   });
 
+  it('takes a backup beside the data directory, and in S3', () => {
+    const dir = '/srv/data';
+    for (const backup of ['/srv', '/srv/data-backup', '/srv/backup', 's3://bucket/prefix']) {
+      expect(parseNodeSettings({ dir, backup }).backup).toBe(backup);
+    }
+    // How S3 is reached may stand in an environment for all commands.
+    expect(parseNodeSettings({ dir, backupEndpoint: 'https://s3.example' }).backup).toBe(undefined);
+  });
+
   it('refuses an unknown key and names the one that was meant', () => {
     expect(refusal({ memory: true, prot: 1 })).toBe(
       'unknown setting, did you mean port? setting=prot',
@@ -72,6 +81,16 @@ describe('parseNodeSettings', () => {
     [{ memory: true, claimTokens: ['0123456789abcdef'], openClaims: true }],
     [{ memory: true, maxWebhookAttempts: 0 }],
     [{ dir: 'a\0b' }],
+    [{ memory: true, backup: '/srv/backup' }],
+    [{ dir: '/srv/data', backup: '/srv/data' }],
+    [{ dir: '/srv/data', backup: '/srv/data/..backup' }],
+    [{ dir: '/srv/data', backup: 'file:///srv/data/backup' }],
+    [{ dir: '/srv/data', backup: 's3://' }],
+    [{ dir: '/srv/data', backup: 's3://bucket', drillDirectory: '/srv/data/x' }],
+    [{ dir: '/srv/data', drillIntervalMs: 1000 }],
+    [{ dir: '/srv/data', takeOver: true }],
+    [{ dir: '/srv/data', keyFile: '/srv/key', keyCommand: 'true' }],
+    [{ dir: '/srv/data', keepLast: -1 }],
   ])('refuses %j', (input) => {
     expect(refusal(input)).toContain('setting=');
   });

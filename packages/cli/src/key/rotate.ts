@@ -2,6 +2,7 @@ import { NodeClock, NodeRandom } from '@holdfast/core';
 import type { KeyStatus } from '@holdfast/node';
 import { askNode, followWork } from '../admin-work.ts';
 import { SERVER_FLAGS, type Command } from '../command.ts';
+import { CommandError } from '../command-error.ts';
 import { EXIT } from '../exit-codes.ts';
 
 export const keyRotate: Command = {
@@ -35,6 +36,7 @@ export const keyRotate: Command = {
       () => clock.monotonicMs(),
     );
     const active = after.keys.find((key) => key.active)?.id;
+    if (file !== undefined) await assertTaken(file, active);
     if (call.json) await call.io.out(`${JSON.stringify(after)}\n`);
     else call.io.err(`new data is encrypted with key ${active}; see "holdfast key status"\n`);
     return EXIT.ok;
@@ -42,9 +44,26 @@ export const keyRotate: Command = {
 };
 
 /** Where the node does not know the first key of the file, an earlier rotation put it there. */
-async function putNewKeyFirst(file: string, { keys }: KeyStatus): Promise<void> {
+async function putNewKeyFirst(file: string, { source, keys }: KeyStatus): Promise<void> {
+  if (source !== 'file') {
+    throw new CommandError(EXIT.usage, 'INVALID_KEY', 'the keys of this node are in no file', {
+      hint: 'put the new key first where they are, then run this without --key-file',
+    });
+  }
   const { keyFileIds, prependKey } = await import('@holdfast/node');
   const [first] = await keyFileIds(file);
   if (keys.some(({ id, active }) => active && id === first))
     await prependKey(file, new NodeRandom());
+}
+
+async function assertTaken(file: string, active: string | undefined): Promise<void> {
+  const { keyFileIds } = await import('@holdfast/node');
+  const [first] = await keyFileIds(file);
+  if (first === active) return;
+  throw new CommandError(
+    EXIT.conflict,
+    'INVALID_KEY',
+    `the node goes on under key ${active}, and ${file} begins with ${first}`,
+    { hint: 'name the key file that the node was started with' },
+  );
 }

@@ -6,10 +6,11 @@
  * 1. Work that fails before its first line is answered with the status of its error; after it the
  *    error is the last line. An answer without a last line was cut.
  * 2. A client that goes away ends the work it asked for.
- * 3. No more progress is sent than the client takes: lines are left out, never kept.
+ * 3. No more progress is sent than the client takes: lines are left out, never kept. While nothing
+ *    happens the last one is sent again, so that nobody takes the work for dead.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Clock, type HoldfastError, LIMITS } from '@holdfast/core';
+import { type Clock, type HoldfastError, LIMITS, type Timer } from '@holdfast/core';
 import {
   answerProblem,
   asHoldfastError,
@@ -67,26 +68,58 @@ export async function answerWork(
   response.once('close', () => {
     if (!response.writableFinished) gone.abort(); // I2
   });
-  let lastMs = -Infinity;
-  const onProgress = (progress: WorkProgress): void => {
-    const nowMs = clock.monotonicMs();
-    const due = nowMs - lastMs >= LIMITS.adminProgressMs;
-    if (!due || response.writableNeedDrain || response.destroyed) return; // I3
-    lastMs = nowMs;
-    begin(response);
-    response.write(line({ progress }));
-  };
+  const lines = new ProgressLines(response, clock);
   let last: object;
   try {
-    last = { result: await work({ signal: gone.signal, onProgress }) };
+    last = { result: await work({ signal: gone.signal, onProgress: (now) => lines.tell(now) }) };
   } catch (thrown) {
     const error = asHoldfastError(thrown);
     if (!response.headersSent) return refuseAdministration(request, response, error, clock); // I1
     last = { error: { code: error.code, message: messageOf(error) } };
+  } finally {
+    lines.end();
   }
   if (response.destroyed) return;
   begin(response);
   response.end(line(last));
+}
+
+class ProgressLines {
+  readonly #response: ServerResponse;
+  readonly #clock: Clock;
+  #last: WorkProgress = { phase: 'working', done: 0, unit: 'bytes' };
+  #toldMs = -Infinity;
+  #silence: Timer;
+
+  constructor(response: ServerResponse, clock: Clock) {
+    this.#response = response;
+    this.#clock = clock;
+    this.#silence = this.#listen();
+  }
+
+  tell(progress: WorkProgress): void {
+    this.#last = progress;
+    if (this.#clock.monotonicMs() - this.#toldMs >= LIMITS.adminProgressMs) this.#send();
+  }
+
+  end(): void {
+    this.#silence.cancel();
+  }
+
+  #send(): void {
+    const response = this.#response;
+    if (response.writableNeedDrain || response.destroyed) return; // I3
+    this.#toldMs = this.#clock.monotonicMs();
+    begin(response);
+    response.write(line({ progress: this.#last }));
+  }
+
+  #listen(): Timer {
+    return this.#clock.after(LIMITS.adminSilenceMs, () => {
+      this.#send();
+      this.#silence = this.#listen();
+    });
+  }
 }
 
 function begin(response: ServerResponse): void {
