@@ -22,7 +22,7 @@ import {
   type Timer,
 } from '@holdfast/core';
 import { CORE_RECORDS, type Log, type LogStats, type RecoveryReport } from '@holdfast/log';
-import type { Archive } from './backup/archiver.ts';
+import type { Archive } from './backup/archive.ts';
 import type { DatabaseBackup } from './backup/database-backup.ts';
 import type { DatabaseSnapshots } from './backup/database-snapshots.ts';
 import { encodeRestorePointName } from './backup/restore-point.ts';
@@ -263,7 +263,7 @@ export class Database implements EngineHost, AsyncDisposable {
   async rotateKeys(keys: readonly KeyObject[]): Promise<void> {
     this.#assertUsable();
     await this.#care.rotate(keys);
-    this.#maintenance?.scrubber.hurry();
+    this.#maintenance?.scrubber.reencrypt();
   }
 
   /** How much is under which key. */

@@ -159,10 +159,10 @@ export class KeyCare {
   }
 
   /**
-   * Writes anew, under the active key, what is under others, one file after the other; the log
-   * follows by truncation. Damaged files stay as they are. I3
+   * Writes anew, under the active key, what is under others, one file a step; the log follows by
+   * truncation. Damaged files stay as they are. I3
    */
-  async reencrypt(pace: Pace): Promise<void> {
+  async *reencryption(pace: Pace): AsyncGenerator<void, void, undefined> {
     const { codec, shards, manifest, rewriteTable, log, checkpoint } = this.#parts;
     const { keys } = codec;
     if (keys === undefined) return;
@@ -176,26 +176,32 @@ export class KeyCare {
         throw error;
       }
       await pace(table.info.bytes);
+      yield;
     }
-    for (const { fileId } of manifest.current.extentFiles) await this.#moveOut(fileId, keys, pace);
+    for (const { fileId } of manifest.current.extentFiles) {
+      if (await this.#moveOut(fileId, keys, pace)) yield;
+    }
     if (log.segments().every(({ keyId }) => keyId === keys.active.id)) return;
     await log.rotateKey();
     await checkpoint();
   }
 
-  /** Moves the extents of one file to new ones, as many at a time as a rewrite may hold. */
-  async #moveOut(fileId: number, keys: KeyRing, pace: Pace): Promise<void> {
+  /**
+   * Moves the extents of one file to new ones, as many at a time as a rewrite may hold. False when
+   * there was nothing to do.
+   */
+  async #moveOut(fileId: number, keys: KeyRing, pace: Pace): Promise<boolean> {
     const { extents, checkpoint } = this.#parts;
-    for (;;) {
+    for (let isFirst = true; ; isFirst = false) {
       const file = extents.file(fileId);
-      if (file === undefined || file.damage !== undefined) return;
-      if ((await keyIdOrNone(() => file.keyId())) === keys.active.id) return;
+      if (file === undefined || file.damage !== undefined) return !isFirst;
+      if ((await keyIdOrNone(() => file.keyId())) === keys.active.id) return !isFirst;
       let moved: Rewrite | undefined;
       await checkpoint(async () => {
         moved = await moveExtents(this.#parts, fileId);
         return moved;
       });
-      if (moved === undefined) return; // it cannot be read, or there is no room
+      if (moved === undefined) return true; // it cannot be read, or there is no room
       await pace(moved.info.bytes);
     }
   }

@@ -247,7 +247,7 @@ class Opening {
         damages: this.#damages,
         quarantine: this.#quarantine,
         checkpoint: (rewrite) => database.checkpointWith(rewrite === undefined ? {} : { rewrite }),
-        reencrypt: (pace) => keyCare.reencrypt(pace),
+        reencryption: (pace) => keyCare.reencryption(pace),
       },
       {
         intervalMs: this.#settings.scrubIntervalMs ?? LIMITS.scrubIntervalMs,

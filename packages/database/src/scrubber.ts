@@ -83,8 +83,8 @@ export interface ScrubberParts {
   readonly quarantine: Quarantine;
   /** Writes a checkpoint, which moves what `rewrite` copied, and lets the log go. */
   readonly checkpoint: (rewrite?: () => Promise<Rewrite | undefined>) => Promise<void>;
-  /** Writes anew what is under keys that are no longer active. */
-  readonly reencrypt: (pace: Pace) => Promise<void>;
+  /** Writes anew what is under keys that are no longer active, one file a step. */
+  readonly reencryption: (pace: Pace) => AsyncGenerator<void>;
 }
 
 export class Scrubber {
@@ -133,9 +133,10 @@ export class Scrubber {
     this.#exclusively(() => this.#attendAll()).catch(() => undefined); // only ever stopped
   }
 
-  /** The next slow pass comes now. */
-  hurry(): void {
-    this.#schedule(0);
+  /** Keys were rotated: what is under older ones is written anew from now on, by and by. */
+  reencrypt(): void {
+    if (this.#settings.intervalMs === 0) return;
+    this.#reencryptSlowly().catch(() => undefined); // only ever stopped
   }
 
   /** One pass over everything, giving way but not slowed down. */
@@ -186,8 +187,25 @@ export class Scrubber {
     if (this.#settings.intervalMs === 0 || this.#closing.signal.aborted) return;
     this.#timer?.cancel();
     this.#timer = this.#parts.clock.after(delayMs, () => {
-      this.#exclusively(() => this.#runSlowly()).catch(() => undefined); // only ever stopped
+      this.#reencryptSlowly()
+        .then(() => this.#exclusively(() => this.#runSlowly()))
+        .catch(() => undefined); // only ever stopped
     });
+  }
+
+  /** One file at a time: what is damaged, or lacks its second copy, is seen to in between. */
+  async #reencryptSlowly(): Promise<void> {
+    const { signal } = this.#closing;
+    const pace = paceByRate(this.#parts.clock, this.#settings.bytesPerSecond, signal);
+    const work = this.#parts.reencryption(pace);
+    for (let isDone = false; !isDone && !signal.aborted;) {
+      await this.#exclusively(async () => {
+        isDone = true; // unless there is more
+        await this.#guarded(async () => {
+          if (!signal.aborted) isDone = (await work.next()).done === true;
+        });
+      });
+    }
   }
 
   async #runSlowly(): Promise<void> {
@@ -221,7 +239,9 @@ export class Scrubber {
       ...this.#tables().map((table) => () => this.#tableCare.scrub(table, pace)),
       ...manifest.current.extentFiles.map((info) => () => this.#extentCare.scrub(info, pace)),
       () => this.#scrubLog(pace),
-      () => this.#parts.reencrypt(pace),
+      async () => {
+        for await (const step of this.#parts.reencryption(pace)) void step;
+      },
     ];
     for (const step of steps) {
       signal.throwIfAborted();
