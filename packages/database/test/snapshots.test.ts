@@ -1,5 +1,6 @@
 /** Snapshots of one database into a repository: what they hold, what is uploaded, what is refused. */
 import { sleep } from '@holdfast/core';
+import { MemoryObjectStore } from '@holdfast/objects';
 import {
   decodeManifest,
   extentFileName,
@@ -8,10 +9,10 @@ import {
   readWholeFile,
   tableFileName,
 } from '@holdfast/tables';
-import type { SimFs } from '@holdfast/testkit';
+import { SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
 import { describe, expect, it } from 'vitest';
 import type { Repository } from '../src/backup/repository.ts';
-import { ringOf, write } from './archive-fixtures.ts';
+import { openArchived, repositoryOf, ringOf, write } from './archive-fixtures.ts';
 import { errorOf, fill, within } from './snapshot-fixtures.ts';
 
 async function flip(fs: SimFs, path: string, position: number): Promise<void> {
@@ -200,6 +201,44 @@ describe('while a snapshot is made', () => {
       expect(new Set(filesOf(fs))).toEqual(await liveFiles(fs, repository));
       expect(await errorOf(snapshots.create())).toMatchObject({ code: 'CLOSED' });
     }));
+
+  it('a crash leaves what it kept as leftovers, and the next start removes them', async () => {
+    const random = new SeededRandom(9);
+    const first = new SimClock(random);
+    const disk = new SimFs();
+    const objects = new MemoryObjectStore({ clock: first });
+    await first.run(
+      (async () => {
+        const place = { fileSystem: disk, clock: first, random, objects };
+        const { database, engine } = await openArchived(place);
+        await fill(engine, 0, 30, 8_000);
+        let isUnderWay = false;
+        const onProgress = (): void => {
+          isUnderWay = true;
+        };
+        const creating = database.snapshots?.create({ bytesPerSecond: 16 * 1024, onProgress });
+        creating?.catch(() => undefined); // it ends with its process
+        while (!isUnderWay) await sleep(first, 1);
+        await fill(engine, 0, 30, 8_000);
+        await database.checkpoint();
+        const live = await liveFiles(disk, await repositoryOf(disk, objects));
+        expect(filesOf(disk).length).toBeGreaterThan(live.size);
+      })(),
+    );
+    const fs = disk.kill();
+    const clock = first.nextIncarnation();
+    await clock.run(
+      (async () => {
+        const place = { fileSystem: fs, clock, random, objects };
+        const { database } = await openArchived(place);
+        const repository = await repositoryOf(fs, objects);
+        expect(new Set(filesOf(fs))).toEqual(await liveFiles(fs, repository));
+        expect(await repository.snapshots()).toEqual([]);
+        await database.snapshots?.create({ waitMs: 600_000 }); // when the dead one's lease ended
+        await database.close();
+      })(),
+    );
+  });
 
   it('another one is refused, or waits when it may', () =>
     within({}, async ({ engine, snapshots }) => {
