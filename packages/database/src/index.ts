@@ -1,4 +1,4 @@
-export type { Archive, ArchiveCondition, ArchiveStats } from './backup/archiver.ts';
+export type { Archive, ArchiveCondition, ArchiveStats } from './backup/archive.ts';
 export type { BackupSettings } from './backup/database-backup.ts';
 export {
   type ChangeOptions,

@@ -216,6 +216,7 @@ class History {
   }
 
   async #step({ database, engine }: OpenedDatabase): Promise<void> {
+    if (this.#random.integer(2) === 0) await sleep(this.#clock, this.#random.integer(900));
     const dice = this.#random.integer(13);
     if (dice === 0) await database.checkpoint();
     else if (dice === 1) await this.#mark(database);
@@ -244,7 +245,7 @@ class History {
   async #burst(engine: RowEngine): Promise<void> {
     const writes = Array.from({ length: 1 + this.#random.integer(4) }, async () => {
       const number = ++this.#commits;
-      const length = [12, 60, 400][this.#random.integer(3)] as number;
+      const length = [12, 60, 400, 3_000][this.#random.integer(4)] as number;
       const key = `k${this.#random.integer(7)}`;
       const lsn = await engine.write(new Map([[key, Buffer.alloc(length, `${number}.`)]]));
       this.#known.set(lsn, String(number));

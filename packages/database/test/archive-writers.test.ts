@@ -1,5 +1,5 @@
 /** Who may write a repository, when that changes, and what is refused. */
-import { hasCode, onCut, type Lsn, sleep } from '@holdfast/core';
+import { hasCode, HoldfastError, onCut, type Lsn, sleep } from '@holdfast/core';
 import { MemoryObjectStore, type ObjectStore } from '@holdfast/objects';
 import { SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -153,14 +153,14 @@ describe('a node', () => {
     'keeps its log as long as it is not archived, and lets it go when it is',
     inWorld(async () => {
       const store = newStore();
-      const { node, database, engine } = await running(store);
+      const { node, database } = await running(store);
       const network = new FaultyObjectStore({
         ...{ inner: store, world: clock, clock, random: new SeededRandom(3) },
         alive: async () => undefined,
       });
       await database.close();
-      network.faults.away = true;
       const { database: again, engine: next } = await node.open(network);
+      network.faults.away = true;
       for (let i = 0; i < 60; i++) await write(next, i, 4_000);
       await again.checkpoint();
       await again.checkpoint();
@@ -172,7 +172,7 @@ describe('a node', () => {
       expect(again.stats().logBytes).toBeLessThan(kept / 3);
       await again.close();
       expect((await node.history(store)).records).toHaveLength(70);
-      void engine;
+      expect(node.warnings).not.toContain('archive.gap');
     }),
   );
 
@@ -207,7 +207,11 @@ describe('of two nodes on one repository', () => {
       expect(second.archive?.stats().epoch).toBe(2);
       let failure: unknown;
       database.onFailed((error) => (failure = error));
-      await sleep(clock, 6_000);
+      await write(engine, 99);
+      expect(await refusal(database.archive?.flush() as Promise<void>)).toMatchObject({
+        code: 'WRITER_FENCED',
+      });
+      expect((await node.history(store, 1)).records).toHaveLength(10); // it asked before it put
       expect(hasCode(failure, 'WRITER_FENCED')).toBe(true);
       expect(database.state).toBe('failed');
       expect(database.archive?.stats().state).toBe('fenced');
@@ -389,6 +393,33 @@ describe('a repository', () => {
         const { database: fourth } = await own.open(place);
         await fourth.close();
       }
+    }),
+  );
+
+  it(
+    'that was accepted as it is gets what the log still has before the log lets it go',
+    inWorld(async () => {
+      const { node, database } = await running(newStore());
+      await database.close();
+      const empty = newStore();
+      const put = empty.put.bind(empty);
+      let refuses = true;
+      empty.put = async (key, ...rest) => {
+        if (!refuses || !key.includes('/archive/')) return put(key, ...rest);
+        throw new HoldfastError('STORAGE_UNAVAILABLE', 'not now');
+      };
+      const { database: again, engine } = await node.open(empty, { acceptRollback: true });
+      for (let i = 0; i < 60; i++) await write(engine, i, 4_000);
+      await again.checkpoint();
+      await again.checkpoint();
+      refuses = false;
+      await sleep(clock, 60_000);
+      const { records, lineage } = await node.history(empty);
+      expect(records.at(0)?.lsn).toBe(lineage.from);
+      expect(records.at(-1)?.lsn).toBe(70);
+      expect(lineage.from).toBeLessThan(11);
+      expect(node.warnings).not.toContain('archive.gap');
+      await again.close();
     }),
   );
 

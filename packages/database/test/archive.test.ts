@@ -86,7 +86,7 @@ describe('a mark', () => {
   it('is refused with a name nobody could type, and works without an archive', async () => {
     const random = new SeededRandom(1);
     const clock = new SimClock(random);
-    const fileSystem = new SimFs();
+    let fileSystem = new SimFs();
     await clock.run(
       (async () => {
         const { database, engine } = await openArchived({ fileSystem, clock, random });
@@ -98,11 +98,11 @@ describe('a mark', () => {
         }
         expect(await database.mark('x'.repeat(256))).toBe(2);
         expect(await database.mark('größer')).toBe(3);
-        await database.close();
-        await expect(database.mark('late')).rejects.toMatchObject({ code: 'CLOSED' });
+        fileSystem = fileSystem.kill();
         const { database: again } = await openArchived({ fileSystem, clock, random });
         expect(again.appliedLsn).toBe(3);
         await again.close();
+        await expect(again.mark('late')).rejects.toMatchObject({ code: 'CLOSED' });
       })(),
     );
   });

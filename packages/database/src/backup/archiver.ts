@@ -29,6 +29,7 @@ import {
   type Timer,
 } from '@holdfast/core';
 import type { Log, LogFloor, StoredRecord } from '@holdfast/log';
+import type { Archive, ArchiveCondition, ArchiveStats } from './archive.ts';
 import { restorePointsIn } from './archive-comparison.ts';
 import { ArchiveLag } from './archive-lag.ts';
 import {
@@ -42,43 +43,6 @@ import type { Repository } from './repository.ts';
 import type { RestorePoint } from './restore-point.ts';
 import type { WriterClaim } from './writer-claim.ts';
 import type { WriterFence } from './writer-fence.ts';
-
-export type ArchiveCondition =
-  /** Not the writer of the repository yet. */
-  | 'claiming'
-  /** All is well; what is durable is archived within the interval. */
-  | 'archiving'
-  /** The last attempt failed; it goes on by itself. */
-  | 'behind'
-  /** Another node is the writer now. */
-  | 'fenced'
-  /** The repository and this directory do not go together. */
-  | 'refused'
-  | 'closed';
-
-export interface ArchiveStats {
-  readonly state: ArchiveCondition;
-  /** Of our claim; `undefined` while claiming. */
-  readonly epoch: number | undefined;
-  /** Everything up to here is in the repository; 0 while nobody knows. */
-  readonly archivedLsn: Lsn;
-  /** Age of the oldest record that is not archived; 0 for none. */
-  readonly lagSeconds: number;
-  readonly lagRecords: number;
-  /** Bytes of the log that they take, at most. */
-  readonly lagBytes: number;
-  readonly pieces: number;
-  readonly pieceBytes: number;
-  /** Of the last attempt, when it failed. */
-  readonly lastError: { readonly code: string; readonly message: string } | undefined;
-}
-
-/** What others see of it. */
-export interface Archive {
-  stats(): ArchiveStats;
-  /** Archives everything durable now. Rejects with what the first attempt after the call says. */
-  flush(): Promise<void>;
-}
 
 export interface ArchiverParts {
   readonly repository: Repository;
@@ -306,8 +270,8 @@ export class Archiver implements Archive {
 
   async #publish({ piece, restorePoints }: Outgoing, signal: AbortSignal): Promise<void> {
     const { repository, memory } = this.#parts;
-    await this.#parts.prepare(signal);
     await this.#checkFence(signal);
+    await this.#parts.prepare(signal);
     await cut('backup.pieceMade');
     const { length } = piece.bytes;
     await repository.store.put(piece.key, piece.bytes, { signal, contentLength: length });

@@ -52,7 +52,8 @@ interface Beginning {
 
 export class WriterEntry {
   readonly #parts: WriterEntryParts;
-  readonly #settings: WriterEntrySettings;
+  /** What the operator said holds for one entry. */
+  #settings: WriterEntrySettings;
 
   constructor(parts: WriterEntryParts, settings: WriterEntrySettings) {
     this.#parts = parts;
@@ -81,6 +82,7 @@ export class WriterEntry {
     await memory.save({ ...memory.current, pending: claim }); // I1
     await cut('backup.claimAnnounced');
     await this.#put(claim, options);
+    this.#settings = { takeOver: false, acceptRollback: false };
     return claim;
   }
 
