@@ -72,11 +72,12 @@ export function cutPoints(repository: Repository): Finding[] {
       const message = `the cut point ${match[1]} is in no list of its package`;
       passed.set(`${folder} ${match[1]}`, { path: file, line: lineAt(code, match.index), message });
     }
-    const list = /_CUT_POINTS = \[[^\]]*\]/.exec(code);
-    for (const match of (list?.[0] ?? '').matchAll(/'([\w.]+)'/g)) {
-      const line = lineAt(code, (list?.index ?? 0) + match.index);
-      const message = `the cut point ${match[1]} is passed nowhere`;
-      listed.set(`${folder} ${match[1]}`, { path: file, line, message });
+    for (const list of code.matchAll(/_CUT_POINTS = \[[^\]]*\]/g)) {
+      for (const match of list[0].matchAll(/'([\w.]+)'/g)) {
+        const line = lineAt(code, list.index + match.index);
+        const message = `the cut point ${match[1]} is passed nowhere`;
+        listed.set(`${folder} ${match[1]}`, { path: file, line, message });
+      }
     }
   }
   const lacking = (from: Map<string, Finding>, other: Map<string, Finding>): Finding[] =>
