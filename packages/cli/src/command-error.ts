@@ -63,6 +63,14 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
   KEY_IN_USE: 'see "holdfast key status": rotate first, and wait until nothing is left under it',
   WRITER_FENCED:
     'another node writes to this backup now: stop one of them, or restore into a new directory',
+  ARCHIVE_AHEAD:
+    'this directory is older than its backup: restore that, or give up what only it has with --take-over',
+  ARCHIVE_DIVERGED:
+    'two copies of one directory were written: restore, or serve the right one with --take-over',
+  REPOSITORY_ROLLED_BACK: 'see that it is the right place; if it is meant, say --accept-rollback',
+  RESTORE_TARGET_UNREACHABLE:
+    'see "holdfast snapshot ls --from PLACE", and choose within the range',
+  RESTORE_GAP: 'choose the LSN before the gap with --to, or a later snapshot with --snapshot',
   REPOSITORY_NOT_FOUND: 'check the place; --repository ID chooses where there are several',
   REPOSITORY_BUSY: 'wait until the other is done, then run the command again',
   RESTORE_TARGET_NOT_EMPTY: 'name a directory that is not there yet; nothing was changed',

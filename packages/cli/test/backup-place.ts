@@ -77,8 +77,3 @@ export function findWords(tree: ReadonlyMap<string, Buffer>, words: readonly str
   }
   return found;
 }
-
-export function copyFolder(from: string, to: string): void {
-  mkdirSync(path.dirname(to), { recursive: true });
-  cpSync(from, to, { recursive: true });
-}

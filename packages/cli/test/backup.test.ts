@@ -408,6 +408,50 @@ describe('a backup that is interrupted, refused or not there', () => {
     await place.stop();
   }, 60_000);
 
+  it('two nodes share a place, and are told apart by --repository', async () => {
+    const place = await folderPlace();
+    const ids: string[] = [];
+    for (const text of ['"one"', '"other"']) {
+      const { url } = await serve([
+        newPath(),
+        '--backup',
+        place.url,
+        '--archive-interval-ms',
+        '20',
+      ]);
+      await good(['stream', 'create', 's', '--url', url]);
+      await good(['stream', 'append', 's', text, '--url', url]);
+      await archived(url);
+      const status = await json<{ repository: string }>(['snapshot', 'status', '--url', url]);
+      ids.push(status.repository);
+    }
+    const unsaid = await run(['restore', place.url, newPath()]);
+    expect([unsaid.code, unsaid.err]).toEqual([3, expect.stringContaining(ids[0] ?? 'no id')]);
+    expect(unsaid.err).toContain('--repository ID');
+    const into = newPath();
+    const restored = await json(['restore', place.url, into, '--repository', ids[1] ?? '']);
+    expect(restored).toMatchObject({ repository: ids[1], lsn: 2 });
+    await place.stop();
+  }, 60_000);
+
+  it('the banner tells of key and backup, and nothing secret', async () => {
+    const place = await folderPlace();
+    const keyFile = await key();
+    const server = new CommandProcess([
+      ...['serve', newPath(), '--port', '0', '--key-file', keyFile, '--backup', place.url],
+    ]);
+    started.push(server);
+    await server.seen('Ctrl-C stops it');
+    expect(server.stderr).toMatch(/encrypted {3}key [0-9a-f]{8}\n/);
+    expect(server.stderr).toContain(`backup      ${place.url}, archiving\n`);
+    expect(server.stderr).not.toContain(readFileSync(keyFile, 'utf8').slice(5, 20));
+    const refused = await runCommand(['serve', newPath(), '--backup', 's3://me:hush@bucket/x']);
+    expect([refused.code, refused.stderr.includes('hush')]).toEqual([2, false]);
+    server.signal('SIGINT');
+    await server.ended;
+    await place.stop();
+  }, 60_000);
+
   it('a snapshot that rotted in its place is named, and ends with 7', async () => {
     const place = await folderPlace();
     const { url } = await serve([newPath(), '--backup', place.url]);

@@ -40,6 +40,7 @@ const administration: AdminHost = {
 };
 
 let server: Server;
+let router: AdminRouter;
 let port: number;
 let peer: string | undefined;
 
@@ -47,7 +48,7 @@ beforeEach(async () => {
   peer = undefined;
   asked = [];
   create = async ({ full }) => ({ id: 'new', full });
-  const router = new AdminRouter(administration, { clock: new NodeClock() });
+  router = new AdminRouter(administration, { clock: new NodeClock() });
   server = createServer((request, response) => {
     if (peer !== undefined)
       Object.defineProperty(request.socket, 'remoteAddress', { value: peer, configurable: true });
@@ -270,6 +271,29 @@ describe('long work', () => {
     create = () => Promise.reject(new HoldfastError('DISK_FULL', 'no room'));
     const answer = await ask('POST', 'snapshots');
     expect([answer.status, codeOf(answer)]).toEqual([507, 'DISK_FULL']);
+  });
+
+  it('is never silent for long, and its timer ends with it', async () => {
+    const timers: (() => void)[] = [];
+    let cancelled = 0;
+    const clock = new NodeClock();
+    clock.after = (delayMs, callback) => {
+      if (delayMs === LIMITS.adminSilenceMs) timers.push(callback);
+      return { cancel: () => cancelled++ };
+    };
+    router = new AdminRouter(administration, { clock });
+    create = async ({ onProgress }) => {
+      timers[0]?.();
+      onProgress({ phase: 'upload', done: 1, unit: 'bytes' }); // too soon behind the other
+      timers[1]?.();
+      return { id: 'new' };
+    };
+    expect(linesOf(await ask('POST', 'snapshots'))).toEqual([
+      { progress: { phase: 'working', done: 0, unit: 'bytes' } },
+      { progress: { phase: 'upload', done: 1, unit: 'bytes' } },
+      { result: { id: 'new' } },
+    ]);
+    expect([timers.length, cancelled]).toEqual([3, 1]);
   });
 
   it('ends when its client goes away', async () => {
