@@ -10,6 +10,7 @@ import {
 import { MemoryObjectStore, type ObjectStore, readObject } from '@holdfast/objects';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { RepositoryNames } from '../src/backup/repository-names.ts';
+import type { SnapshotFile } from '../src/backup/snapshot-manifest.ts';
 import { restoreDatabase, type RestoreSettings } from '../src/index.ts';
 import { BackedUpDatabase, ringOf, type Rows, rowsIn, StepClock } from './backed-up-database.ts';
 
@@ -205,6 +206,53 @@ describe.each([
     await watermark.write(Buffer.from('?'), 20);
     await watermark.close();
     await expect(into('/fifth', objects)).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH' });
+  });
+});
+
+describe('a snapshot whose manifest is whole and not true', () => {
+  type Forged = (files: readonly SnapshotFile[]) => readonly SnapshotFile[];
+
+  /** A newer snapshot at the same LSN, of other files. */
+  async function refusalOfForged(forged: Forged): Promise<HoldfastError> {
+    const database = await BackedUpDatabase.create();
+    for (let i = 1; i < 9; i++) await database.write({ [`a${i}`]: `${i}`.repeat(700) });
+    const { files, ...snapshot } = await database.snapshot();
+    const changed = forged(files);
+    const totalBytes = changed.reduce((sum, { bytes }) => sum + bytes, 0);
+    const snapshotId = database.repository.names.snapshotId(snapshot.lsn, Buffer.alloc(8, 255));
+    await database.repository.putSnapshot({ ...snapshot, snapshotId, files: changed, totalBytes });
+    return refusalOf(await contentOf(database.store), undefined);
+  }
+
+  it('parts in another order are not the file', async () => {
+    const error = await refusalOfForged((files) =>
+      files.map((file) => {
+        const [first, second, ...rest] = file.parts;
+        if (first === undefined || second === undefined || rest.length === 0) return file;
+        return { ...file, parts: [second, first, ...rest] };
+      }),
+    );
+    expect(error.code).toBe('CHECKSUM_MISMATCH');
+    expect(error.message).toMatch(/the parts of a file are not the file .*extent/);
+  });
+
+  it.each<[string, Forged]>([
+    ['without one of its files', (files) => files.filter(({ name }) => !name.startsWith('table'))],
+    [
+      'with a file that nothing names',
+      (files) => [...files, { ...(files[0] as SnapshotFile), name: 'table-0000000000000099.hft' }],
+    ],
+    [
+      'with another file under a name',
+      (files) => {
+        const [one, other] = files.filter(({ name }) => name.startsWith('table'));
+        if (one === undefined || other === undefined) throw new Error('there are two tables');
+        return files.map((file) => (file === one ? { ...other, name: one.name } : file));
+      },
+    ],
+  ])('%s contradicts the manifest of the database', async (_, forged) => {
+    const error = await refusalOfForged(forged);
+    expect(error.message).toContain('do not belong together');
   });
 });
 
