@@ -62,7 +62,7 @@ describe.each([
           }
         }
         expect(found).toBeGreaterThan(2_500);
-      });
+      }, 120_000);
     }
 
     test('a refusal changes nothing on the disk', async () => {
