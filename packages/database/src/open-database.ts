@@ -38,6 +38,7 @@ import {
   Table,
   tableFileName,
 } from '@holdfast/tables';
+import { checkArchiveState } from './backup/archive-state.ts';
 import { type BackupParts, type BackupSettings, DatabaseBackup } from './backup/database-backup.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { damageOf, DamageList, pathIn } from './damage-list.ts';
@@ -63,7 +64,7 @@ import { removeLeftovers } from './leftovers.ts';
 import { ManifestKeeper } from './manifest-keeper.ts';
 import { Quarantine } from './quarantine.ts';
 import { Scrubber, type ScrubberParts } from './scrubber.ts';
-import { verifyMetadata, verifyState } from './state-verify.ts';
+import { problemOf, verifyMetadata, verifyState } from './state-verify.ts';
 import { Suspects } from './suspects.ts';
 import { TableMerger } from './table-merger.ts';
 
@@ -183,6 +184,9 @@ class Opening {
         checkpointLogBytes: this.#settings.checkpointLogBytes ?? LIMITS.checkpointLogBytes,
         verifyState: async () => [
           ...(await verifyMetadata(dir, layout, keeper)),
+          ...(await checkArchiveState({ fileSystem, codec, dir })).map((error) =>
+            problemOf(error, dir),
+          ),
           ...(await verifyState(state)),
         ],
         damages: this.#damages,

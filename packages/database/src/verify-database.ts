@@ -21,6 +21,7 @@ import {
   Table,
   tableFileName,
 } from '@holdfast/tables';
+import { checkArchiveState } from './backup/archive-state.ts';
 import { checkLayout, type Layout, readLayout } from './layout.ts';
 import { assertKeysOf, isKeyError } from './layout-keys.ts';
 import { problemOf, type StateProblem } from './state-verify.ts';
@@ -109,6 +110,8 @@ class DatabaseVerification {
     const copies = await store.check();
     if (damage !== undefined && copies.length === 0) copies.push(damage);
     this.#problems.push(...copies.map((error) => problemOf(error, this.#dir)));
+    const archive = await checkArchiveState({ ...shared, dir: this.#dir });
+    this.#problems.push(...archive.map((error) => problemOf(error, this.#dir)));
     this.#files++;
     this.#total += stateBytes(manifest);
     const components = { ...shared, cache: new BlockCache(LIMITS.blockCacheBytes) };

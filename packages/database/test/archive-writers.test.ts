@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { ArchiveMemory, writeArchiveState } from '../src/backup/archive-state.ts';
 import type { BackupSettings } from '../src/backup/database-backup.ts';
 import { repositoryId } from '../src/backup/repository-names.ts';
-import { rebalanceDatabase } from '../src/index.ts';
+import { rebalanceDatabase, verifyDatabase } from '../src/index.ts';
 import {
   type ArchivedHistory,
   archivedHistory,
@@ -476,6 +476,10 @@ describe('the memory of a directory', () => {
       for (const name of ['archive-state', 'archive-state.mirror']) {
         node.fileSystem.disk.flipBit(`/data/${name}`, 80, 1);
       }
+      const { problems } = await verifyDatabase({ fileSystem: node.fileSystem }, { dir: '/data' });
+      expect(problems.map(({ path }) => path)).toEqual([
+        ...['/data/archive-state', '/data/archive-state.mirror'],
+      ]);
       expect(await refusal(node.open(store))).toMatchObject({ code: 'CHECKSUM_MISMATCH' });
       for (const name of ['archive-state', 'archive-state.mirror']) {
         node.fileSystem.disk.deleteFile(`/data/${name}`);

@@ -12,10 +12,11 @@ import {
   BLOCK_TYPES,
   type FileSystem,
   HoldfastError,
+  isHoldfastError,
   LIMITS,
   type Lsn,
 } from '@holdfast/core';
-import { mirrorOf, readEitherCopy, replaceWholeFile } from '@holdfast/tables';
+import { mirrorOf, readEitherCopy, readWholeFile, replaceWholeFile } from '@holdfast/tables';
 import { openObject, type ObjectPlace, sealObject } from './sealed-object.ts';
 
 export interface OwnClaim {
@@ -122,6 +123,24 @@ export async function readArchiveState(
     (bytes, copy) => decodeArchiveState(place.codec, bytes, copy),
   );
   return value;
+}
+
+/** What is wrong with the copies that are there. */
+export async function checkArchiveState(place: ArchiveStatePlace): Promise<HoldfastError[]> {
+  const { fileSystem, codec, dir } = place;
+  const problems: HoldfastError[] = [];
+  for (const path of [`${dir}/${FILE}`, mirrorOf(`${dir}/${FILE}`)]) {
+    if ((await fileSystem.stat(path)) === undefined) continue;
+    try {
+      const bytes = await readWholeFile(fileSystem, path, LIMITS.maxSmallObjectBytes);
+      decodeArchiveState(codec, bytes, path);
+    } catch (error) {
+      if (!isHoldfastError(error) || error.kind !== 'corrupt') throw error;
+      const details = { ...error.details, path };
+      problems.push(new HoldfastError(error.code, error.message, { cause: error, details }));
+    }
+  }
+  return problems;
 }
 
 /** Durable in both copies when it resolves. */
