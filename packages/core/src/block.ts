@@ -33,7 +33,7 @@
  * 8. The footer of an extent file is encrypted without randomness, which I5 allows: it follows from
  *    the manifest and is made anew, byte for byte, when it is damaged.
  */
-import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
+import { type KeyObject, createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
 import { readU64, writeU64 } from './bytes.ts';
 import { crc32c } from './crc32c.ts';
 import { HoldfastError } from './errors.ts';
@@ -104,6 +104,8 @@ export class BlockCodec {
   readonly #pinned: NumberedKey | undefined;
   /** Database id, and the salt of `salted`: what keys of files are derived with. */
   readonly #keySalt: Buffer;
+  /** Blocks of one file mostly come one after the other. */
+  #lastFile: { from: KeyObject; kind: number; fileId: number; key: FileKey } | undefined;
 
   /**
    * @param databaseId 16 bytes.
@@ -282,8 +284,12 @@ export class BlockCodec {
   }
 
   #fileKey(key: NumberedKey, { type, fileId }: { type: number; fileId: number }): FileKey {
-    const scope = { salt: this.#keySalt, kind: kindOf(type), fileId };
-    return (this.#ring as KeyRing).fileKey(key, scope);
+    const kind = kindOf(type);
+    const last = this.#lastFile;
+    if (last?.from === key.key && last.kind === kind && last.fileId === fileId) return last.key;
+    const found = (this.#ring as KeyRing).fileKey(key, { salt: this.#keySalt, kind, fileId });
+    this.#lastFile = { from: key.key, kind, fileId, key: found };
+    return found;
   }
 
   /** Payload to ciphertext, tag and nonce, in place; the rest of the header stands. */
