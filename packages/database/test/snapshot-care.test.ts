@@ -359,6 +359,24 @@ describe('pruning', () => {
 });
 
 describe('snapshots by themselves', () => {
+  it('are made at once for a history that none leads to', () =>
+    within({ snapshotIntervalMs: DAY }, async ({ engine, snapshots, repository, clock }) => {
+      const lsn = await fill(engine, 0, 3);
+      const [claim] = await repository.claims();
+      const manifest = await snapshots.get((await snapshots.create()).snapshotId);
+      expect(await snapshots.newest()).toMatchObject({ lsn });
+      // One of a history that ended: newer in time, and of no use to this one.
+      await snapshots.delete(manifest.snapshotId);
+      const beyond = (lsn + 1_000) as typeof lsn;
+      const snapshotId = repository.names.snapshotId(beyond, Buffer.alloc(8, 5));
+      await repository.putSnapshot({ ...manifest, snapshotId, lsn: beyond, epoch: 7 });
+      expect(claim).toMatchObject({ epoch: 1 });
+      expect(await snapshots.newest()).toBeUndefined();
+      await sleep(clock, 200_000);
+      expect(snapshots.stats().created).toBe(2);
+      expect(await snapshots.newest()).toMatchObject({ lsn });
+    }));
+
   it('are made and pruned as the settings say', () =>
     within(
       { snapshotIntervalMs: 3_600_000, retention: { keepLast: 2 } },

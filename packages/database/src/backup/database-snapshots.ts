@@ -23,6 +23,7 @@ import {
 } from '@holdfast/core';
 import type { CallOptions } from '@holdfast/objects';
 import { type Lease, type LeasePurpose, RepositoryLeases } from './lease.ts';
+import { resolveLineage } from './lineage.ts';
 import type { Repository } from './repository.ts';
 import { RecentlySwept } from './recently-swept.ts';
 import { chooseKept, type RetentionRules } from './retention.ts';
@@ -172,6 +173,16 @@ export class DatabaseSnapshots {
       const list = await this.#catalog.list({ signal });
       this.#newest = list.snapshots[0];
       return list;
+    });
+  }
+
+  /** The newest one that the history of the newest writer can be restored from. */
+  newest(options: CallOptions = {}): Promise<SnapshotInfo | undefined> {
+    return this.#read(options, async (signal) => {
+      const lineage = resolveLineage(await this.#parts.repository.claims({ signal }));
+      const { snapshots } = await this.#catalog.list({ signal });
+      this.#newest = snapshots[0];
+      return snapshots.find(({ epoch, lsn }) => lineage?.holds(epoch, lsn) === true);
     });
   }
 

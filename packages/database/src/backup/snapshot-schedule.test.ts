@@ -31,8 +31,9 @@ class Shelf {
     return this.#info(this.#clock.now());
   }
 
-  async list(): ReturnType<DatabaseSnapshots['list']> {
-    return { snapshots: this.made.map((at) => this.#info(at)).reverse(), unreadable: [] };
+  async newest(): ReturnType<DatabaseSnapshots['newest']> {
+    const at = this.made.at(-1);
+    return at === undefined ? undefined : this.#info(at);
   }
 
   async prune(rules: RetentionRules): ReturnType<DatabaseSnapshots['prune']> {

@@ -5,7 +5,8 @@
  * 1. One thing at a time. What failed is tried again alone, after a pause that doubles up to the
  *    interval, and is seen in `stats`.
  * 2. When the next one is due is worked out from the repository: a restart neither skips nor adds
- *    one. A wall clock that jumps costs at most one interval.
+ *    one; a history that no snapshot leads to gets one at once. A wall clock that jumps costs at most
+ *    one interval.
  *
  * Owner: the `DatabaseBackup`.
  */
@@ -35,7 +36,7 @@ const LONGEST_TIMER_MS = 86_400_000;
 export class SnapshotSchedule {
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #snapshots: Pick<DatabaseSnapshots, 'create' | 'list' | 'prune'>;
+  readonly #snapshots: Pick<DatabaseSnapshots, 'create' | 'newest' | 'prune'>;
   readonly #settings: ScheduleSettings;
   #timer: Timer | undefined;
   /** By the monotonic clock. */
@@ -52,7 +53,7 @@ export class SnapshotSchedule {
     parts: {
       readonly clock: Clock;
       readonly logger: Logger;
-      readonly snapshots: Pick<DatabaseSnapshots, 'create' | 'list' | 'prune'>;
+      readonly snapshots: Pick<DatabaseSnapshots, 'create' | 'newest' | 'prune'>;
     },
     settings: ScheduleSettings,
   ) {
@@ -140,8 +141,7 @@ export class SnapshotSchedule {
   /** I2 */
   async #dueInMs(): Promise<number> {
     const { everyMs } = this.#settings;
-    const { snapshots } = await this.#snapshots.list();
-    const [newest] = snapshots;
+    const newest = await this.#snapshots.newest();
     if (newest === undefined) return 0;
     const nowMs = this.#clock.monotonicMs();
     if (this.#seen?.id !== newest.snapshotId) this.#seen = { id: newest.snapshotId, atMs: nowMs };
