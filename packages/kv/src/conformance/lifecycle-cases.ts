@@ -112,8 +112,9 @@ export const LIFECYCLE_CASES: readonly KvConformanceCase[] = [
     run: async (store) => {
       const waiting = gather(store.watch());
       await store.put('key', bytes('1'));
+      const ended = rejects(() => waiting, 'CLOSED');
       await store.close();
-      await rejects(() => waiting, 'CLOSED');
+      await ended;
     },
   },
   {

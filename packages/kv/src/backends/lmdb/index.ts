@@ -1,0 +1,1 @@
+export * from './open-lmdb-kv-store.ts';
