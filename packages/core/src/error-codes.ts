@@ -299,8 +299,19 @@ export const ERROR_CODES = {
    */
   KEY_IN_USE: 'conflict',
   /**
-   * A database is restored only to where nothing is: the directory holds something. Do: name another
-   * directory; nothing was changed.
+   * The stores given as tiers are not those of before, or one of them knows less than the other
+   * does: what this would cost is not done by itself. Do: give the stores in their parts; or restore
+   * the primary, repair the backup, or force it, as the message says.
+   */
+  TIER_MISMATCH: 'conflict',
+  /**
+   * The entries of the tiers are placed by other rules than those given. Do: give the rules of
+   * before, or let the entries be moved: `onRulesChange: 'migrate'`.
+   */
+  TIER_RULES_CHANGED: 'conflict',
+  /**
+   * A database or a store is restored only to where nothing is: there is something. Do: name another
+   * directory or store; nothing was changed.
    */
   RESTORE_TARGET_NOT_EMPTY: 'conflict',
 
@@ -409,6 +420,17 @@ export const ERROR_CODES = {
    * that is done; after a crash, when its lease has ended.
    */
   REPOSITORY_BUSY: 'unavailable',
+  /**
+   * Some tiers of a key-value store have a write, others not yet: `details` names each as `done` or
+   * `queued`. What is queued will be there. Do: nothing; to know it done, read it back later, or
+   * write again.
+   */
+  PARTIAL_WRITE: 'unavailable',
+  /**
+   * A tier of a key-value store is owed more than the bounds allow; nothing was written. Do: see
+   * that the tier answers; try again later.
+   */
+  LAG_LIMIT: 'unavailable',
   /** The node is stopping. Do: connect again, here later or elsewhere now. */
   DRAINING: 'unavailable',
   // corrupt

@@ -368,6 +368,34 @@ export const LIMITS = {
   /** Keys of a NATS bucket whose order is held in memory. Beyond: `QUOTA_EXCEEDED`. */
   maxIndexedEntries: 2_000_000,
 
+  // -- tiers -------------------------------------------------------------------------------
+  /** A call of a tier that takes longer has failed, with an effect nobody knows. */
+  tierCallTimeoutMs: 10_000,
+  /** Operations owed to tiers, by default. Beyond: `block`, `LAG_LIMIT` or `degrade`, as was set. */
+  maxOwedOperations: 100_000,
+  /** Their bytes in the local store, by default; the same. */
+  maxOwedBytes: (256 * MIB) as number,
+  /** Pause after the first round that could not bring what is owed; doubles, with jitter. */
+  drainPauseMs: 50,
+  /** Longest such pause. */
+  maxDrainPauseMs: 15_000,
+  /** Owed operations brought together, and keys mended together. Larger: longer waits of writes. */
+  drainedPerBatch: 128,
+  /** Operations on the local store that may wait for the next batch. */
+  lazyLocalOperations: 512,
+  /** How long they wait at most. A crash within costs a second look at what is there already. */
+  lazyLocalMs: 100,
+  /** Keys of which is remembered what the primary has, so that a write need not read. */
+  tierFactsKeys: 65_536,
+  /** How far numbers go on above the last known one after a life that did not end well. */
+  tierClockJump: 1_048_576,
+  /** Entries that a restore puts together. */
+  restoredPerBatch: 1_024,
+  /** Their bytes. */
+  restoredBytesPerBatch: (4 * MIB) as number,
+  /** Characters of a line of an export. Longer: `FORMAT_INVALID`. */
+  maxExportLineChars: 67_108_864,
+
   // -- encryption --------------------------------------------------------------------------
   /** Keys of files kept after they were derived, least recently used first out. */
   derivedKeys: 1_024,

@@ -239,7 +239,7 @@ export class BackedKvStore implements KvStore {
     limit: number,
   ): AsyncGenerator<KvEntry, void, undefined> {
     const { order, reverse = false, prefix, token, signal } = options;
-    const last = token === undefined ? undefined : decodePageToken(this.id, options, token);
+    const last = token === undefined ? options.behind : decodePageToken(this.id, options, token);
     const interval = intervalOf({ prefix });
     const scan: KvScanOptions = { reverse, limit };
     const batches =

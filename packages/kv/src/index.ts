@@ -7,5 +7,6 @@ export * from './kv-store.ts';
 export * from './memory-kv-store.ts';
 export * from './kv-view.ts';
 export * from './namespaced.ts';
+export * from './tiers/index.ts';
 export { KV_CUT_POINTS, type KvCutPoint } from './engine/cut-points.ts';
 export * from './engine/kv-engine.ts';

@@ -210,6 +210,8 @@ export interface KvPageOptions extends KvCallOptions {
   readonly limit?: number | undefined;
   /** `next` of the page before. */
   readonly token?: string | undefined;
+  /** Instead of `token`: begins behind this place, whether or not there is an entry. */
+  readonly behind?: { readonly seq: number; readonly key: string } | undefined;
 }
 
 export interface KvPage {

@@ -134,8 +134,10 @@ class KvView implements KvStore {
 
   async page(options: KvPageOptions): Promise<KvPage> {
     this.#assertOpen();
+    const { behind } = options;
     const page = await this.#store.page({
       ...options,
+      behind: behind && { ...behind, key: this.#prefix + behind.key },
       prefix: this.#prefix + this.#bound(options.prefix ?? ''),
     });
     const entries = page.entries.map((entry) => ({ ...entry, key: this.#outer(entry.key) }));

@@ -1,0 +1,72 @@
+/**
+ * Keeps the ephemeral tier within its bounds: what was used longest ago goes.
+ *
+ * Invariants
+ * 1. `#used` holds the ephemeral keys in order of use, each with its bytes; `#bytes` is their sum.
+ * 2. Only keys that were written as ephemeral ones, or found there, ever go.
+ */
+import type { EphemeralBounds } from './tiered-store.ts';
+
+export class EphemeralLimits {
+  readonly #bounds: EphemeralBounds | undefined;
+  readonly #evict: (key: string) => Promise<void>;
+  readonly #used = new Map<string, number>();
+  #bytes = 0;
+  #evicting: Promise<void> | undefined;
+  evicted = 0;
+
+  /** @param evict deletes the entry, in the lane of its key. */
+  constructor(bounds: EphemeralBounds | undefined, evict: (key: string) => Promise<void>) {
+    this.#bounds = bounds;
+    this.#evict = evict;
+  }
+
+  get bounded(): boolean {
+    return this.#bounds !== undefined;
+  }
+
+  /** @param bytes of the value; `undefined`: the entry is gone. */
+  wrote(key: string, bytes: number | undefined): void {
+    if (this.#bounds === undefined) return;
+    this.#bytes -= this.#used.get(key) ?? 0;
+    this.#used.delete(key);
+    if (bytes === undefined) return;
+    const whole = key.length + bytes;
+    this.#used.set(key, whole);
+    this.#bytes += whole;
+    if (this.#isOver) this.#evicting ??= this.#shrink();
+  }
+
+  read(key: string): void {
+    const bytes = this.#used.get(key);
+    if (bytes === undefined) return;
+    this.#used.delete(key);
+    this.#used.set(key, bytes);
+  }
+
+  /** Resolves when the tier is within its bounds, or could not be brought there. */
+  async settled(): Promise<void> {
+    await this.#evicting;
+  }
+
+  get #isOver(): boolean {
+    const { maxBytes = Infinity, maxEntries = Infinity } = this.#bounds ?? {};
+    return this.#bytes > maxBytes || this.#used.size > maxEntries;
+  }
+
+  async #shrink(): Promise<void> {
+    try {
+      while (this.#isOver) {
+        const [oldest] = this.#used.keys();
+        if (oldest === undefined) break;
+        await this.#evict(oldest);
+        this.evicted++;
+        this.wrote(oldest, undefined);
+      }
+    } catch {
+      // The tier is down: the next write tries again.
+    } finally {
+      this.#evicting = undefined;
+    }
+  }
+}

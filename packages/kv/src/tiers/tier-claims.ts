@@ -1,0 +1,125 @@
+/**
+ * Whether tiers fit together and are this store's to write: rules 12 and 13.
+ *
+ * Invariants
+ * 1. An epoch is claimed in the primary before the local store says that it is ours. `claiming` says
+ *    that this was begun with good reason: then the next number is claimed.
+ * 2. A backup of which it is not known that it has all there is, is behind: it is filled from the
+ *    primary. So nothing may be claimed over a primary that knows less than its backup.
+ */
+import { HoldfastError } from '@holdfast/core';
+import { fencedError } from '../fencing.ts';
+import { TierFence } from './tier-fence.ts';
+import type { TierState } from './tier-state.ts';
+import { isReserved } from './reserved-keys.ts';
+import { isTransient, type Tier } from './tier.ts';
+
+export interface ClaimedTiers {
+  readonly state: TierState;
+  /** What is owed from before counts no more: others wrote since, or there is no before. */
+  readonly anew: boolean;
+  /** Nothing was ever written. */
+  readonly empty: boolean;
+}
+
+export interface TierClaimsParts {
+  readonly primary: Tier;
+  readonly backup: Tier | undefined;
+  readonly takeOver: boolean;
+  readonly save: (state: TierState) => Promise<void>;
+}
+
+export async function claimTiers(before: TierState, parts: TierClaimsParts): Promise<ClaimedTiers> {
+  const { primary, backup, takeOver } = parts;
+  const known = before.epoch > 0 && before.primaryId === primary.store.id;
+  if (before.epoch > 0 && !known && !takeOver) {
+    throw mismatch(`the primary is another store expected=${before.primaryId}`);
+  }
+  if (!known) return claimAnew(before, parts);
+  const fence = new TierFence(primary);
+  const carried =
+    fence.carries(before.epoch) && (backup === undefined || carriesIt(backup, before));
+  const newest = await fence.newest().catch((error: unknown) => {
+    // The epoch is said with every write: who wrote last may open while the primary is away.
+    if (carried && isTransient(error)) return before.epoch;
+    throw error;
+  });
+  if (newest < before.epoch) {
+    throw mismatch(`the primary was emptied or put back epoch=${newest} own=${before.epoch}`);
+  }
+  if (newest > before.epoch) {
+    if (!takeOver && before.claiming !== true) throw fencedError(newest, before.epoch);
+    return claimAnew(before, parts);
+  }
+  const sameBackup = backup !== undefined && before.backupId === backup.store.id;
+  const state: TierState = {
+    ...before,
+    backupId: backup?.store.id,
+    backupClaimed: sameBackup && before.backupClaimed,
+    behind: backup !== undefined && (before.behind || !sameBackup), // I2
+  };
+  return {
+    state: carried ? state : await raised(state, newest + 1, parts),
+    anew: false,
+    empty: false,
+  };
+}
+
+function carriesIt(backup: Tier, { epoch, backupClaimed }: TierState): boolean {
+  return !backupClaimed || new TierFence(backup).carries(epoch);
+}
+
+async function claimAnew(before: TierState, parts: TierClaimsParts): Promise<ClaimedTiers> {
+  const { primary, backup, takeOver } = parts;
+  const newest = await new TierFence(primary).newest();
+  const other = backup && (await reachable(new TierFence(backup).newest()));
+  if (newest === 0 && other !== undefined && other > 0) {
+    throw mismatch(
+      `the backup has a history, the primary has none: restore it first epoch=${other}`,
+    );
+  }
+  if (newest > 0 && !takeOver && before.claiming !== true) throw fencedError(newest, before.epoch);
+  const empty = newest === 0 && (await isEmpty(primary));
+  const fresh = empty && other === 0 && (await isEmpty(backup));
+  const state: TierState = {
+    ...before,
+    primaryId: primary.store.id,
+    backupId: backup?.store.id,
+    backupClaimed: false,
+    behind: backup !== undefined && !fresh, // I2
+  };
+  const epoch = Math.max(newest, other ?? 0, before.epoch) + 1;
+  return { state: await raised(state, epoch, parts), anew: true, empty };
+}
+
+/** I1. */
+async function raised(
+  state: TierState,
+  epoch: number,
+  { primary, save }: TierClaimsParts,
+): Promise<TierState> {
+  await save({ ...state, claiming: true });
+  await new TierFence(primary).claim(epoch);
+  const claimed = { ...state, epoch, backupClaimed: false, claiming: false };
+  await save(claimed);
+  return claimed;
+}
+
+async function reachable(newest: Promise<number>): Promise<number | undefined> {
+  return newest.catch((error: unknown) => {
+    if (isTransient(error)) return undefined;
+    throw error;
+  });
+}
+
+async function isEmpty(tier: Tier | undefined): Promise<boolean> {
+  if (tier === undefined) return true;
+  return tier.read(async (store) => {
+    for await (const key of store.keys()) if (!isReserved(key)) return false;
+    return true;
+  });
+}
+
+function mismatch(message: string): HoldfastError {
+  return new HoldfastError('TIER_MISMATCH', `tiers do not fit together: ${message}`);
+}

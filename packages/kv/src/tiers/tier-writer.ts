@@ -1,0 +1,181 @@
+/**
+ * Brings operations into one tier, under the epoch of this writer.
+ *
+ * Invariants
+ * 1. Before its first write to a tier the epoch is claimed there, or known to be.
+ * 2. Whatever is brought here may be brought again: a put is stamped with its version; a delete that
+ *    is brought again looks first, and spares what is newer than it.
+ * 3. A put that changed nothing did so because it is there already; anything newer than what this
+ *    writer knows of comes from another writer: `FENCED`.
+ */
+import { hasCode, HoldfastError } from '@holdfast/core';
+import { fencedError } from '../fencing.ts';
+import type { KvAck, KvOperation } from '../kv-store.ts';
+import { TierFence } from './tier-fence.ts';
+import type { TierOperation } from './tier-operation.ts';
+import type { Tier } from './tier.ts';
+
+export class TierWriter {
+  readonly tier: Tier;
+  /** `undefined`: nobody takes this tier over. */
+  readonly fence: TierFence | undefined;
+  #epoch: number;
+  #claimed: boolean;
+  #claiming: Promise<void> | undefined;
+  readonly #onClaimed: () => Promise<void>;
+
+  /** @param claimed the tier knows of this epoch already. */
+  constructor(
+    tier: Tier,
+    epoch: number | 'unfenced',
+    claimed: boolean,
+    onClaimed = async (): Promise<void> => {},
+  ) {
+    this.tier = tier;
+    this.fence = epoch === 'unfenced' ? undefined : new TierFence(tier);
+    this.#epoch = epoch === 'unfenced' ? 0 : epoch;
+    this.#claimed = claimed || epoch === 'unfenced';
+    this.#onClaimed = onClaimed;
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** The newest epoch in the tier. */
+  async newest(): Promise<number> {
+    return (await this.fence?.newest()) ?? 0;
+  }
+
+  async claim(epoch: number): Promise<void> {
+    await this.fence?.claim(epoch);
+    this.#epoch = epoch;
+    this.#claimed = true;
+  }
+
+  /** I1. */
+  ensureClaimed(): Promise<void> {
+    if (this.#claimed) return Promise.resolve();
+    this.#claiming ??= this.#claimLate().finally(() => {
+      this.#claiming = undefined;
+    });
+    return this.#claiming;
+  }
+
+  /** For what is written in the order of calls, nothing of it ever before. */
+  async bring(operations: readonly TierOperation[]): Promise<void> {
+    if (!this.#claimed) await this.ensureClaimed();
+    await this.#write(operations.map(operationOf), operations);
+  }
+
+  /** For what may have been brought before: I2. */
+  async bringAgain(operations: readonly TierOperation[]): Promise<void> {
+    await this.ensureClaimed();
+    for (;;) {
+      const writes = await this.#stillNeeded(operations);
+      if (writes.length === 0) return this.#assertNotFenced();
+      try {
+        return await this.#write(writes, operations);
+      } catch (error) {
+        // An entry went away by itself between the look and the delete: look again.
+        if (!hasCode(error, 'PRECONDITION_FAILED')) throw error;
+      }
+    }
+  }
+
+  /** Puts alone; what is newer there stays. */
+  async bringUnlessNewer(operations: readonly TierOperation[]): Promise<void> {
+    await this.ensureClaimed();
+    const { atomicBatch } = this.tier.store.capabilities;
+    const writes = operations.map(operationOf);
+    if (atomicBatch) await this.#batch(writes);
+    else for (const write of writes) await this.#batch([write]);
+    await this.fence?.confirm(this.#epoch);
+  }
+
+  /** In place of whatever is there, of any version; for repairs. */
+  async replace(operations: readonly TierOperation[]): Promise<void> {
+    await this.ensureClaimed();
+    const { atomicBatch } = this.tier.store.capabilities;
+    for (const operation of operations) {
+      const { key } = operation;
+      const put = operationOf(operation);
+      const writes: KvOperation[] = put.type === 'del' ? [put] : [{ type: 'del', key }, put];
+      if (atomicBatch) await this.#batch(writes);
+      else for (const write of writes) await this.#batch([write]);
+    }
+    await this.fence?.confirm(this.#epoch);
+  }
+
+  async #write(
+    writes: readonly KvOperation[],
+    operations: readonly TierOperation[],
+  ): Promise<void> {
+    const { atomicBatch } = this.tier.store.capabilities;
+    const acks = atomicBatch
+      ? await this.#batch(writes)
+      : (await Promise.all(writes.map((write) => this.#batch([write])))).flat();
+    await this.fence?.confirm(this.#epoch);
+    const late = writes.filter(({ type }, at) => type === 'put' && acks[at]?.changed === false);
+    for (const { key } of late) {
+      const operation = operations.find((each) => each.key === key);
+      await this.#assertThere(operation as TierOperation);
+    }
+  }
+
+  async #batch(writes: readonly KvOperation[]): Promise<readonly KvAck[]> {
+    const guarded = this.fence?.guard(this.#epoch, writes) ?? writes;
+    try {
+      const acks = await this.tier.write((store) => store.batch(guarded));
+      return acks.slice(guarded.length - writes.length);
+    } catch (error) {
+      if (hasCode(error, 'PRECONDITION_FAILED')) await this.#assertNotFenced();
+      throw error;
+    }
+  }
+
+  /** I3. */
+  async #assertThere({ key, entry }: TierOperation): Promise<void> {
+    const there = await this.tier.read((store) => store.getEntry(key));
+    if (there === undefined || entry === undefined || there.version <= entry.version) return;
+    await this.#assertNotFenced();
+    throw new HoldfastError(
+      'FENCED',
+      `a tier has a newer entry than its writer tier=${this.tier.name} version=${there.version}`,
+      { effect: 'unknown', details: { tier: this.tier.name } },
+    );
+  }
+
+  async #stillNeeded(operations: readonly TierOperation[]): Promise<KvOperation[]> {
+    const { compareAndSet } = this.tier.store.capabilities;
+    const writes: KvOperation[] = [];
+    for (const operation of operations) {
+      if (operation.entry !== undefined) {
+        writes.push(operationOf(operation));
+        continue;
+      }
+      const { key, number } = operation;
+      const there = await this.tier.read((store) => store.getEntry(key));
+      if (there === undefined || there.version > number) continue;
+      writes.push({ type: 'del', key, ...(compareAndSet ? { ifVersion: there.version } : {}) });
+    }
+    return writes;
+  }
+
+  async #assertNotFenced(): Promise<void> {
+    const newest = await this.newest();
+    if (newest > this.#epoch) throw fencedError(newest, this.#epoch);
+  }
+
+  async #claimLate(): Promise<void> {
+    await this.fence?.claim(this.#epoch);
+    await this.#onClaimed();
+    this.#claimed = true;
+  }
+}
+
+function operationOf({ key, entry }: TierOperation): KvOperation {
+  if (entry === undefined) return { type: 'del', key };
+  const { value, expiresAtMs, seq, version, epoch } = entry;
+  return { type: 'put', key, value, expiresAtMs, stamp: { seq, version, epoch } };
+}
