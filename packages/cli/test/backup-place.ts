@@ -1,13 +1,5 @@
 /** Places for backups of tests: a folder, and a bucket of the real S3 server where it is installed. */
-import {
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { findRealS3Server, RealS3Server } from '@holdfast/testkit';

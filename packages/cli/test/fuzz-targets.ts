@@ -1,6 +1,12 @@
 /** The parsers of the command: events and JSON from a server, arguments from a shell. */
 import { encodeEvents } from '@holdfast/streams';
 import type { FuzzTarget } from '@holdfast/testkit';
+import {
+  parseRestoreTarget,
+  type RestoreTargetArgument,
+  timeText,
+} from '../src/backup/restore-target.ts';
+import { CommandError } from '../src/command-error.ts';
 import { runCommandLine } from '../src/command-line.ts';
 import { COMMANDS } from '../src/commands.ts';
 import { readEvents, type ServerEvent } from '../src/event-stream.ts';
@@ -134,9 +140,41 @@ const commandTarget: FuzzTarget<{ exit: number; console: FakeConsole }> = {
   },
 };
 
+const NOW_MS = Date.UTC(2026, 4, 17);
+
+/** A time that is taken is one that can be written again, and means the same then. */
+const restoreTarget: FuzzTarget<RestoreTargetArgument> = {
+  name: 'restore-target',
+  corpus: [
+    'latest',
+    '42',
+    'mark:before',
+    '-15m',
+    '2026-05-17T09:30:00Z',
+    '2024-02-29T23:59:59.999+23:59',
+  ].map((text) => Buffer.from(text)),
+  tokens: ['-', '+', ':', 'T', 'Z', '.', '00', '31', '99', '24', 'd', 'mark:', '\0', '9'],
+  codes: [],
+  maxBytes: 1024,
+  allows: (error) => error instanceof CommandError && error.code === 'USAGE',
+  parse: (input) => parseRestoreTarget(input.toString('utf8'), NOW_MS),
+  check(target) {
+    if (target === 'latest' || 'name' in target) return;
+    const value = 'lsn' in target ? target.lsn : target.timeMs;
+    if (!Number.isSafeInteger(value) || value < ('lsn' in target ? 1 : -86_400_000)) {
+      throw new Error(`no such point: ${value}`);
+    }
+    if ('timeMs' in target && target.timeMs >= 0) {
+      const again = parseRestoreTarget(timeText(target.timeMs), NOW_MS);
+      if (JSON.stringify(again) !== JSON.stringify(target)) throw new Error('another time');
+    }
+  },
+};
+
 export const FUZZ_TARGETS: readonly FuzzTarget[] = [
   eventTarget,
   roundTripTarget,
   elementsTarget,
   commandTarget,
+  restoreTarget,
 ];

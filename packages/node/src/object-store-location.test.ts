@@ -42,12 +42,19 @@ describe('parseObjectStoreLocation', () => {
     throw new Error('accepted');
   });
 
-  it.each(['s3://', 's3:bucket', 's3:///prefix', 'https://bucket', 'gs://bucket', 'file://host/x'])(
-    'refuses %s',
-    (text) => {
-      expect(() => parseObjectStoreLocation(text)).toThrow('setting=backup');
-    },
-  );
+  it.each([
+    's3://',
+    's3:bucket',
+    's3:///prefix',
+    's3://b/a//b',
+    's3://b/a//',
+    's3://b/../c',
+    'https://bucket',
+    'gs://bucket',
+    'file://host/x',
+  ])('refuses %s', (text) => {
+    expect(() => parseObjectStoreLocation(text)).toThrow('setting=backup');
+  });
 });
 
 describe('openObjectStore', () => {

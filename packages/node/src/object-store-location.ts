@@ -47,7 +47,7 @@ export function parseObjectStoreLocation(text: string): ObjectStoreLocation {
     throw invalid('is no URL: write s3://bucket/prefix, file:///folder or a folder');
   }
   const url = new URL(text);
-  if (url.username + url.password + url.search + url.hash !== '' || text.includes('@')) {
+  if (url.username + url.password !== '' || (scheme === 's3' ? /[@?#]/ : /[?#]/).test(text)) {
     // I1
     throw invalid(
       'must not hold credentials or a query: credentials come from the environment ' +
@@ -133,6 +133,10 @@ function s3Location(text: string): ObjectStoreLocation {
   const [, bucket = '', path = ''] = /^s3:\/\/([^/]*)\/?(.*)$/i.exec(text) ?? [];
   const prefix = path.replace(/\/$/, '');
   if (bucket === '') throw invalid('names no bucket: write s3://bucket/prefix');
+  const segments = prefix === '' ? [] : prefix.split('/');
+  if (segments.some((segment) => segment === '' || segment.startsWith('.'))) {
+    throw invalid('has a prefix with an empty segment, or one that begins with a dot');
+  }
   return { kind: 's3', bucket, prefix: prefix === '' ? undefined : prefix };
 }
 

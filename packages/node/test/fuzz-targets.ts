@@ -5,6 +5,11 @@ import type { FuzzTarget } from '@holdfast/testkit';
 import { hostName, HostCheck } from '../src/host-check.ts';
 import type { HoldfastNode } from '../src/index.ts';
 import { openNode } from '../src/index.ts';
+import {
+  describeLocation,
+  type ObjectStoreLocation,
+  parseObjectStoreLocation,
+} from '../src/object-store-location.ts';
 import { WebhookAddressPolicy } from '../src/webhook-address-policy.ts';
 
 const checks = [new HostCheck([], true), new HostCheck(['app.example'], true)];
@@ -29,6 +34,33 @@ const hostTarget: FuzzTarget<{ header: string; accepted: boolean[] }> = {
     if (hostname === 'app.example' && accepted[0] === false) return;
     const own = /^(?:.*\.)?localhost$|^127\.\d+\.\d+\.\d+$|^\[::1\]$|^\[::ffff:7f[0-9a-f:]+\]$/;
     if (!own.test(hostname)) throw new Error(`${header} is not this machine: ${hostname}`);
+  },
+};
+
+/** A place is shown as it is meant, and holds no credentials. */
+const locationTarget: FuzzTarget<ObjectStoreLocation> = {
+  name: 'object-store-location',
+  corpus: [
+    's3://bucket/a/b',
+    's3://bucket',
+    'file:///srv/a%20b',
+    '/srv/backup',
+    'backups/one',
+    's3://key:secret@bucket/a',
+  ].map((text) => Buffer.from(text)),
+  tokens: ['s3://', 'file://', '@', ':', '/', '..', '?', '#', '%2f', '%00', '\\', ' '],
+  codes: ['INVALID_SETTINGS'],
+  maxBytes: 1024,
+  parse: (input) => parseObjectStoreLocation(input.toString('utf8')),
+  check(location, input) {
+    const shown = describeLocation(location);
+    if (JSON.stringify(parseObjectStoreLocation(shown)) !== JSON.stringify(location)) {
+      throw new Error(`shown as another place: ${shown}`);
+    }
+    if (location.kind === 's3' && /[@?#]/.test(shown)) throw new Error(`credentials: ${shown}`);
+    if (location.kind === 'folder' && /^s3:/i.test(input.toString('utf8'))) {
+      throw new Error('a bucket that became a folder');
+    }
   },
 };
 
@@ -148,4 +180,9 @@ function requestOf(input: Buffer): Request | undefined {
   }
 }
 
-export const FUZZ_TARGETS: readonly FuzzTarget[] = [hostTarget, webhookTarget, requestTarget];
+export const FUZZ_TARGETS: readonly FuzzTarget[] = [
+  hostTarget,
+  locationTarget,
+  webhookTarget,
+  requestTarget,
+];
