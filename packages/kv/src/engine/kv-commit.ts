@@ -17,6 +17,8 @@ export class KvCommit implements OperationSink, KvFlight {
   readonly #onVisible: () => void;
   readonly #onFailed: (error: HoldfastError) => void;
   #parked: ((error: HoldfastError | undefined) => void)[] | undefined;
+  /** Of unknown effect: what it planned stays planned, and so does the question. */
+  #failure: HoldfastError | undefined;
 
   constructor(
     states: readonly KeyState[],
@@ -31,7 +33,8 @@ export class KvCommit implements OperationSink, KvFlight {
   }
 
   park(after: (error: HoldfastError | undefined) => void): void {
-    (this.#parked ??= []).push(after);
+    if (this.#failure === undefined) (this.#parked ??= []).push(after);
+    else after(this.#failure);
   }
 
   visible(): void {
@@ -42,6 +45,7 @@ export class KvCommit implements OperationSink, KvFlight {
 
   /** With effect `none` planned state was discarded before; otherwise nothing is planned again. */
   failed(error: HoldfastError): void {
+    if (error.effect === 'unknown') this.#failure = error;
     this.#onFailed(error);
     this.#release(error);
   }
