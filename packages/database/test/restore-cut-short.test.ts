@@ -95,7 +95,7 @@ describe('killed at each call to the disk', () => {
       }
       expect(lives).toBeGreaterThan(200);
     },
-    60_000,
+    300_000,
   );
 
   it('again and again, until it is through', async () => {
@@ -149,7 +149,7 @@ it('each call to the disk that fails fails the restore, and the next one complet
       await expectResumed(fileSystem);
     }
   }
-}, 60_000);
+}, 300_000);
 
 /** The `nth` call fails, or gives only half of a body. */
 function failing(nth: number): { readonly store: ObjectStore; readonly fired: () => boolean } {
@@ -196,7 +196,7 @@ it('each call to the object store that fails fails the restore; the next one com
     expect(await fileSystem.stat(INTO)).toBeUndefined();
     await expectResumed(fileSystem);
   }
-}, 60_000);
+}, 300_000);
 
 describe('what is staged', () => {
   /** Objects whose bodies were read. */
