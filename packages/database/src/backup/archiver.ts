@@ -231,8 +231,9 @@ export class Archiver implements Archive {
     let next = this.#archivedLsn + 1;
     let records: StoredRecord[] = [];
     let bytes = 0;
+    const oldest = this.#parts.log.segments()[0]?.firstLsn ?? (next as Lsn);
+    if (oldest > next) throw this.#gap(next as Lsn, oldest);
     for await (const record of this.#parts.log.replay({ from: next as Lsn, to })) {
-      if (record.lsn !== next) throw this.#gap(next as Lsn, record.lsn);
       next++;
       const size = record.payload.length + ARCHIVED_RECORD_BYTES;
       if (records.length > 0 && bytes + size > pieceBytes) {
