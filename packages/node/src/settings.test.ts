@@ -33,6 +33,12 @@ describe('parseNodeSettings', () => {
     );
   });
 
+  it('keeps secrets out of what it gives', () => {
+    const backupCredentials = { accessKeyId: 'AKIAHUSH', secretAccessKey: 'hush-hush' };
+    const given = { dir: '/srv/data', backup: 's3://bucket', backupCredentials, key: 'hfk1:hush' };
+    expect(JSON.stringify(parseNodeSettings(given))).not.toMatch(/hush/i);
+  });
+
   it('takes a backup beside the data directory, and in S3', () => {
     const dir = '/srv/data';
     for (const backup of ['/srv', '/srv/data-backup', '/srv/backup', 's3://bucket/prefix']) {
