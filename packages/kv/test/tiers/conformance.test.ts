@@ -1,7 +1,17 @@
-import { namespaced, type KvStore, type TierStores } from '@holdfast/kv';
+import { MemoryFileSystem } from '@holdfast/core';
+import {
+  type KvEngine,
+  type KvStore,
+  namespaced,
+  type TieredKvStore,
+  type TierStores,
+} from '@holdfast/kv';
 import { kvStoreConformance } from '@holdfast/kv/conformance';
 import { describe, it } from 'vitest';
-import { memories, openTiers } from './tiered-stores.ts';
+import { EngineLife } from '../engine-life.ts';
+import { COMPONENTS, memories, openTiers } from './tiered-stores.ts';
+
+const ENGINE = { purgeIntervalMs: 20, purgeStartGraceMs: 0 };
 
 const unsupported = { reopen: 'memory is gone with its store' };
 
@@ -43,5 +53,46 @@ describe('a namespace of tiers', () => {
       store: namespaced(await openTiers(memories(), { rules: [{ prefix: 'cache/' }] }), 'a', 'b'),
     }),
     unsupported: { ...unsupported, anyText: 'names are narrow' },
+  });
+});
+
+describe.each(['sync', 'async'] as const)('tiers over engine and engine, %s', (backupMode) => {
+  kvStoreConformance({
+    it,
+    open: async () => {
+      const disks = [new MemoryFileSystem(), new MemoryFileSystem()];
+      const start = (): Promise<EngineLife[]> =>
+        Promise.all(
+          disks.map((fileSystem) => EngineLife.open({ ...COMPONENTS, fileSystem }, {}, ENGINE)),
+        );
+      let lives = await start();
+      const over = (): Promise<TieredKvStore> => {
+        const [one, other] = lives.map(({ engine }) => engine) as [KvEngine, KvEngine];
+        return openTiers(
+          {
+            primary: one.store('main'),
+            ephemeral: one.store('cache'),
+            local: one.store('local'),
+            backup: named(other.store('main'), 'other'),
+          },
+          { backupMode, rules: [{ glob: '*e' }] },
+        );
+      };
+      const end = async (): Promise<void> => {
+        for (const life of lives) await life.close();
+      };
+      let tiers = await over();
+      return {
+        store: tiers,
+        reopen: async () => {
+          await tiers.close();
+          await end();
+          lives = await start();
+          tiers = await over();
+          return tiers;
+        },
+        close: end,
+      };
+    },
   });
 });

@@ -1,0 +1,42 @@
+/** What the tests of the stores on a server share. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { FencedKvStore } from '@holdfast/kv';
+import type { KvStoreUnderTest } from '@holdfast/kv/conformance';
+
+/** Whether the server is here; where it is not, says so. */
+export function serverTests(name: string, program: string | undefined): boolean {
+  if (program !== undefined) return true;
+  const { CI } = process.env;
+  const why = `no ${name} here: npm run servers -- install`;
+  if (CI !== undefined) throw new Error(why);
+  console.warn(`SKIPPED: ${why}`);
+  return false;
+}
+
+export function scratch(): string {
+  return mkdtempSync(path.join(tmpdir(), 'holdfast-kv-'));
+}
+
+export function removeScratch(directory: string): void {
+  rmSync(directory, { recursive: true, force: true });
+}
+
+let places = 0;
+
+/** A store in a new place of the server. */
+export async function onServer(
+  open: (place: string) => Promise<FencedKvStore>,
+): Promise<KvStoreUnderTest> {
+  const place = `place_${++places}`;
+  let store = await open(place);
+  return {
+    store,
+    reopen: async () => {
+      await store.close();
+      store = await open(place);
+      return store;
+    },
+  };
+}
