@@ -1,8 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
 // Packages import each other by name. The `x-source` export condition answers with `src/index.ts`,
-// so tests run from source and never against a stale build.
-const conditions = ['x-source', 'node', 'import', 'module', 'default'];
+// so tests run from source and never against a stale build. They are Node's own conditions too:
+// `import` must not be among them, or a `require` of a dependency would be given its modules.
+const conditions = ['x-source', 'node', 'module', 'default'];
 
 export default defineConfig({
   resolve: { conditions },
