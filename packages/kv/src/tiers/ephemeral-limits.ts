@@ -34,7 +34,10 @@ export class EphemeralLimits {
     const whole = key.length + bytes;
     this.#used.set(key, whole);
     this.#bytes += whole;
-    if (this.#isOver) this.#evicting ??= this.#shrink();
+    if (!this.#isOver) return;
+    this.#evicting ??= this.#shrink().finally(() => {
+      this.#evicting = undefined;
+    });
   }
 
   read(key: string): void {
@@ -65,8 +68,6 @@ export class EphemeralLimits {
       }
     } catch {
       // The tier is down: the next write tries again.
-    } finally {
-      this.#evicting = undefined;
     }
   }
 }

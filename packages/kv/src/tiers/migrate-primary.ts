@@ -11,7 +11,8 @@ import { cut, HoldfastError } from '@holdfast/core';
 import { mendTiers } from './tier-mending.ts';
 import type { TieredCore } from './tiered-core.ts';
 import type { CopyProgress, MigrateOptions } from './tiered-store.ts';
-import { TierWriter } from './tier-writer.ts';
+import { TierFence } from './tier-fence.ts';
+import { TierWriter, UNFENCED } from './tier-writer.ts';
 import { Tier } from './tier.ts';
 import { RULES_KEY } from './reserved-keys.ts';
 
@@ -22,10 +23,10 @@ export async function* migratePrimary(
   const { tiers, outbox, settings } = core.parts;
   const either = signal === undefined ? core.signal : AbortSignal.any([signal, core.signal]);
   const tier = new Tier(core.parts, 'target', to, settings);
-  const target = new TierWriter(tier, 'unfenced', true);
+  const target = new TierWriter(tier, UNFENCED);
   if (tiers.target !== undefined)
     throw new HoldfastError('TIER_MISMATCH', 'a migration is under way');
-  const epoch = Math.max(tiers.epoch, await new TierWriter(tier, 0, true).newest()) + 1;
+  const epoch = Math.max(tiers.epoch, await new TierFence(tier, '').newest()) + 1;
   tiers.target = target;
   try {
     await core.lanes.idle(); // every write from here on goes to it too
@@ -54,7 +55,7 @@ async function cutOver(core: TieredCore, tier: Tier, epoch: number): Promise<voi
     const operation = await outbox.read(owed);
     if (operation !== undefined) await tiers.target?.bringAgain([operation]);
   }
-  const primary = new TierWriter(tier, epoch, false);
+  const primary = new TierWriter(tier, { epoch, owner: core.state.owner, claimed: false });
   await cut('tiers.migrate');
   await primary.claim(epoch);
   await tier.write((store) => store.put(RULES_KEY, Buffer.from(rules.id)));

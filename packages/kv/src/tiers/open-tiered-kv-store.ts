@@ -28,8 +28,10 @@ import { combinedCapabilities } from './tiered-backend.ts';
 import { TieredCore } from './tiered-core.ts';
 import { OpenTieredKvStore } from './tiered-kv-store.ts';
 import type { TieredKvStore, TieredSettings, TierName, TierStores } from './tiered-store.ts';
-import { TierWriter } from './tier-writer.ts';
+import { TierWriter, UNFENCED } from './tier-writer.ts';
 import { isTransient, Tier } from './tier.ts';
+
+const OWNER_BYTES = 16;
 
 export interface TieredComponents {
   readonly clock: Clock;
@@ -55,22 +57,26 @@ export async function openTieredKvStore(
     if (!isTransient(error)) throw error;
   });
 
-  const before = await local.read(readTierState);
-  const numbers = new TierClock(await local.read(readTierClock));
+  const resting = await local.read(readTierState);
+  const owner = resting.owner || components.random.bytes(OWNER_BYTES).toString('hex');
+  const before = { ...resting, owner };
+  const lastNumber = await local.read(readTierClock);
+  const numbers = new TierClock(lastNumber);
   const journal = new LocalJournal(components, local, () => clockOperation(numbers.now, false));
   const save = (state: TierState): Promise<void> => journal.commit([stateOperation(state)]);
   const takeOver = settings.takeOver === true;
   const { state, anew, empty } = await claimTiers(before, { primary, backup, takeOver, save });
 
-  let core: TieredCore | undefined;
+  const opened: { core?: TieredCore } = {};
   const onClaimed = async (): Promise<void> => {
     await backup?.write((store) => store.put(RULES_KEY, Buffer.from(rules.id)));
-    await core?.save({ backupClaimed: true });
+    await opened.core?.save({ backupClaimed: true });
   };
+  const { epoch } = state;
   const tiers = new TierSet(
-    new TierWriter(primary, state.epoch, true),
-    backup && new TierWriter(backup, state.epoch, state.backupClaimed, onClaimed),
-    ephemeral && new TierWriter(ephemeral, 'unfenced', true),
+    new TierWriter(primary, { epoch, owner, claimed: true }),
+    backup && new TierWriter(backup, { epoch, owner, claimed: state.backupClaimed }, onClaimed),
+    ephemeral && new TierWriter(ephemeral, UNFENCED),
   );
   const outbox = new Outbox(components, journal, {
     maxOperations: settings.maxOwedOperations ?? LIMITS.maxOwedOperations,
@@ -89,7 +95,9 @@ export async function openTieredKvStore(
     behind: state.behind || (lost > 0 && backup !== undefined),
   };
   const parts = { ...components, logger, settings, tiers, rules, outbox, journal, numbers };
-  core = new TieredCore(parts, claimed, empty);
+  const lastChange = empty ? 0 : anew ? numbers.now : lastNumber;
+  const core = new TieredCore(parts, claimed, lastChange);
+  opened.core = core;
   await core.save({});
   await claimBackup(tiers.backup);
   await placeByRules(core, before.rulesId, settings.onRulesChange ?? 'refuse');

@@ -36,9 +36,10 @@ export async function claimTiers(before: TierState, parts: TierClaimsParts): Pro
     throw mismatch(`the primary is another store expected=${before.primaryId}`);
   }
   if (!known) return claimAnew(before, parts);
-  const fence = new TierFence(primary);
+  const fence = new TierFence(primary, before.owner);
   const carried =
-    fence.carries(before.epoch) && (backup === undefined || carriesIt(backup, before));
+    fence.carries(before.epoch) &&
+    (backup === undefined || new TierFence(backup, before.owner).carries(before.epoch));
   const newest = await fence.newest().catch((error: unknown) => {
     // The epoch is said with every write: who wrote last may open while the primary is away.
     if (carried && isTransient(error)) return before.epoch;
@@ -65,14 +66,10 @@ export async function claimTiers(before: TierState, parts: TierClaimsParts): Pro
   };
 }
 
-function carriesIt(backup: Tier, { epoch, backupClaimed }: TierState): boolean {
-  return !backupClaimed || new TierFence(backup).carries(epoch);
-}
-
 async function claimAnew(before: TierState, parts: TierClaimsParts): Promise<ClaimedTiers> {
   const { primary, backup, takeOver } = parts;
-  const newest = await new TierFence(primary).newest();
-  const other = backup && (await reachable(new TierFence(backup).newest()));
+  const newest = await new TierFence(primary, before.owner).newest();
+  const other = backup && (await reachable(new TierFence(backup, before.owner).newest()));
   if (newest === 0 && other !== undefined && other > 0) {
     throw mismatch(
       `the backup has a history, the primary has none: restore it first epoch=${other}`,
@@ -99,7 +96,7 @@ async function raised(
   { primary, save }: TierClaimsParts,
 ): Promise<TierState> {
   await save({ ...state, claiming: true });
-  await new TierFence(primary).claim(epoch);
+  await new TierFence(primary, state.owner).claim(epoch);
   const claimed = { ...state, epoch, backupClaimed: false, claiming: false };
   await save(claimed);
   return claimed;

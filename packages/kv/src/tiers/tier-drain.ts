@@ -52,7 +52,9 @@ export class TierDrain {
   /** Something may be owed. */
   kick(): void {
     if (this.#closed || this.#running !== undefined || this.#timer !== undefined) return;
-    this.#running = this.#rounds();
+    this.#running = this.#rounds().finally(() => {
+      this.#running = undefined;
+    });
   }
 
   /** The same, without waiting for a pause to end. */
@@ -89,8 +91,6 @@ export class TierDrain {
       }
     } catch (error) {
       this.#failed(error);
-    } finally {
-      this.#running = undefined;
     }
   }
 

@@ -13,7 +13,7 @@
  */
 import { hasCode } from '@holdfast/core';
 import { type FencedKvStore, fencedError, type KvFence } from '../fencing.ts';
-import type { KvOperation, KvStore } from '../kv-store.ts';
+import type { KvOperation } from '../kv-store.ts';
 import { EPOCH_PREFIX, epochKey, epochOf } from './reserved-keys.ts';
 import type { Tier } from './tier.ts';
 
@@ -21,11 +21,14 @@ const NOTHING = new Uint8Array(0);
 
 export class TierFence {
   readonly #tier: Tier;
+  readonly #owner: string;
   readonly #own: KvFence | undefined;
   readonly #asserts: boolean;
 
-  constructor(tier: Tier) {
+  /** @param owner of claims made here; rests in the records. */
+  constructor(tier: Tier, owner: string) {
     this.#tier = tier;
+    this.#owner = owner;
     this.#own = (tier.store as Partial<FencedKvStore>).fence;
     const { atomicBatch, compareAndSet } = tier.store.capabilities;
     this.#asserts = this.#own === undefined && atomicBatch && compareAndSet;
@@ -46,6 +49,13 @@ export class TierFence {
       }
       return 0;
     });
+  }
+
+  /** The epoch was claimed by this owner, in a life that did not come to know it. */
+  async isClaimed(epoch: number): Promise<boolean> {
+    if (this.#own !== undefined) return this.#own.epoch === epoch;
+    const owner = await this.#tier.read((store) => store.get(epochKey(epoch)));
+    return owner !== undefined && Buffer.from(owner).toString() === this.#owner;
   }
 
   /** `FENCED` unless it is above all others, and nobody was quicker. */
@@ -89,18 +99,14 @@ export class TierFence {
     const { store } = this.#tier;
     const key = epochKey(each);
     if (!store.capabilities.compareAndSet) {
-      await putUnlessThere(store, key, epoch);
+      if (await store.has(key)) throw fencedError(epochOf(key), epoch);
+      await store.put(key, Buffer.from(this.#owner));
       return;
     }
     try {
-      await store.put(key, NOTHING, { ifAbsent: true });
+      await store.put(key, Buffer.from(this.#owner), { ifAbsent: true });
     } catch (error) {
       throw hasCode(error, 'PRECONDITION_FAILED') ? fencedError(each, epoch) : error;
     }
   }
-}
-
-async function putUnlessThere(store: KvStore, key: string, epoch: number): Promise<void> {
-  if (await store.has(key)) throw fencedError(epochOf(key), epoch);
-  await store.put(key, NOTHING);
 }

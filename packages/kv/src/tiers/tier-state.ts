@@ -13,6 +13,8 @@ import type { KvOperation, KvStore } from '../kv-store.ts';
 export interface TierState {
   /** 0: this local store is new. */
   readonly epoch: number;
+  /** Signs the claims of this store. */
+  readonly owner: string;
   readonly primaryId: string;
   readonly backupId: string | undefined;
   /** The backup knows of `epoch`. */
@@ -29,6 +31,7 @@ const CLOCK_KEY = 'clock';
 
 export const NEW_STATE: TierState = {
   epoch: 0,
+  owner: '',
   primaryId: '',
   backupId: undefined,
   backupClaimed: false,

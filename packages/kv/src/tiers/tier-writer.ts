@@ -15,6 +15,16 @@ import { TierFence } from './tier-fence.ts';
 import type { TierOperation } from './tier-operation.ts';
 import type { Tier } from './tier.ts';
 
+export interface TierClaim {
+  readonly epoch: number;
+  /** `undefined`: nobody takes this tier over. */
+  readonly owner: string | undefined;
+  /** The tier knows of this epoch already. */
+  readonly claimed: boolean;
+}
+
+export const UNFENCED: TierClaim = { epoch: 0, owner: undefined, claimed: true };
+
 export class TierWriter {
   readonly tier: Tier;
   /** `undefined`: nobody takes this tier over. */
@@ -24,17 +34,15 @@ export class TierWriter {
   #claiming: Promise<void> | undefined;
   readonly #onClaimed: () => Promise<void>;
 
-  /** @param claimed the tier knows of this epoch already. */
   constructor(
     tier: Tier,
-    epoch: number | 'unfenced',
-    claimed: boolean,
+    { epoch, owner, claimed }: TierClaim,
     onClaimed = async (): Promise<void> => {},
   ) {
     this.tier = tier;
-    this.fence = epoch === 'unfenced' ? undefined : new TierFence(tier);
-    this.#epoch = epoch === 'unfenced' ? 0 : epoch;
-    this.#claimed = claimed || epoch === 'unfenced';
+    this.fence = owner === undefined ? undefined : new TierFence(tier, owner);
+    this.#epoch = epoch;
+    this.#claimed = claimed;
     this.#onClaimed = onClaimed;
   }
 
@@ -168,7 +176,9 @@ export class TierWriter {
   }
 
   async #claimLate(): Promise<void> {
-    await this.fence?.claim(this.#epoch);
+    const mine = await this.fence?.isClaimed(this.#epoch);
+    if (mine === false) await this.fence?.claim(this.#epoch);
+    else await this.#assertNotFenced();
     await this.#onClaimed();
     this.#claimed = true;
   }

@@ -64,8 +64,8 @@ export class TieredCore {
   #fillTimer: Timer | undefined;
   #filling: Promise<void> | undefined;
 
-  /** @param empty there was never a change. */
-  constructor(parts: TieredCoreParts, state: TierState, empty: boolean) {
+  /** @param lastChange changes up to it are not known here; 0: there was never one. */
+  constructor(parts: TieredCoreParts, state: TierState, lastChange: number) {
     this.parts = parts;
     this.#state = state;
     const { clock, random, settings, tiers, rules, outbox, numbers } = parts;
@@ -86,7 +86,7 @@ export class TieredCore {
     const onLost = (): Promise<void> => this.leaveBehind();
     const drainParts = { clock, random, tiers, lanes, outbox, onFenced, onLost };
     this.drains = new Map(DRAINED.map((name) => [name, new TierDrain(drainParts, name)]));
-    if (!empty) ring.begin(numbers.now);
+    ring.begin(lastChange);
   }
 
   get state(): TierState {

@@ -23,6 +23,7 @@ import type { Outbox, Owed } from './outbox.ts';
 import { firstError, nothingHappened, partialWrite, type TierOutcome } from './partial-write.ts';
 import { planWrites, type PlannedCall, type WritePlan } from './plan-writes.ts';
 import { assertNotReserved } from './reserved-keys.ts';
+import { isCorrupt } from './tier-differences.ts';
 import type { TierClock } from './tier-clock.ts';
 import type { TierOperation } from './tier-operation.ts';
 import type { TierRules } from './tier-rules.ts';
@@ -188,7 +189,22 @@ export class TieredWrites {
       const known = cache.get(key);
       if (known !== undefined) return known ?? undefined;
     }
-    return writer.tier.read((store) => store.getEntry(key));
+    const entry = writer.tier.read((store) => store.getEntry(key));
+    return entry.catch((error: unknown) => this.#factsOfRotten(key, conditional, ephemeral, error));
+  }
+
+  /** An entry that has rotted can be written over, and deleted; its place is in the backup. */
+  async #factsOfRotten(
+    key: string,
+    conditional: boolean,
+    ephemeral: boolean,
+    error: unknown,
+  ): Promise<EntryFacts> {
+    if (conditional || !isCorrupt(error)) throw error;
+    const { tiers, numbers } = this.#parts;
+    const backup = ephemeral ? undefined : tiers.backup?.tier;
+    const copy = await backup?.read((store) => store.getEntry(key)).catch(() => undefined);
+    return copy ?? { seq: numbers.tick(), version: 0, epoch: 0, expiresAtMs: undefined };
   }
 
   async #carryOut({ operations }: WritePlan, calls: readonly Call[]): Promise<void> {

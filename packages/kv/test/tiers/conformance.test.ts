@@ -73,7 +73,7 @@ describe.each(['sync', 'async'] as const)('tiers over engine and engine, %s', (b
             primary: one.store('main'),
             ephemeral: one.store('cache'),
             local: one.store('local'),
-            backup: named(other.store('main'), 'other'),
+            backup: other.store('copy'),
           },
           { backupMode, rules: [{ glob: '*e' }] },
         );

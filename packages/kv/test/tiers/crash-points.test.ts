@@ -163,7 +163,7 @@ describe.each(['sync', 'async'] as const)('a process that ends at any moment, %s
         throw new Error(`ended at moment ${endsAt} of ${moments}: ${String(cause)}`, { cause });
       });
     }
-    console.log(`tiers, ${mode}: a life ended at each of ${moments} moments`);
+    process.stdout.write(`tiers, ${mode}: a life ended at each of ${moments} moments\n`);
   });
 
   it('passes every cut point of writing and draining', async () => {
