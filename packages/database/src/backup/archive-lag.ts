@@ -56,12 +56,12 @@ export class ArchiveLag {
     this.#archivedLsn = lsn;
   }
 
-  /** The round is through. */
-  archivedAll({ payloadBytes, writtenBytes }: LagTurn): void {
-    this.#archivedPayloadBytes = payloadBytes;
+  /** @param leftBytes of what was durable when it began, and waits for more. */
+  roundEnded({ payloadBytes, writtenBytes }: LagTurn, leftBytes: number): void {
     this.#inTurn = false;
-    this.#archivedBytes = writtenBytes;
-    this.#oldestMs = this.#laterMs;
+    this.#archivedPayloadBytes = payloadBytes - leftBytes;
+    this.#archivedBytes = writtenBytes - leftBytes;
+    if (leftBytes === 0) this.#oldestMs = this.#laterMs;
     this.#laterMs = undefined;
   }
 

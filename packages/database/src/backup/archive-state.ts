@@ -109,9 +109,7 @@ export class ArchiveMemory {
 }
 
 /** `undefined` when there is none. Throws when neither copy is whole. */
-export async function readArchiveState(
-  place: ArchiveStatePlace,
-): Promise<ArchiveState | undefined> {
+async function readArchiveState(place: ArchiveStatePlace): Promise<ArchiveState | undefined> {
   const { fileSystem, dir } = place;
   const path = `${dir}/${FILE}`;
   const there = await Promise.all([path, mirrorOf(path)].map((copy) => fileSystem.stat(copy)));

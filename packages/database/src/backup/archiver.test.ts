@@ -116,10 +116,10 @@ describe('an archiver', () => {
       await sleep(b.clock, 10);
       await b.append(600, 600);
       await sleep(b.clock, 10);
-      expect(b.archiver.stats().archivedLsn).toBe(2);
-      await b.append(100);
+      expect(b.archiver.stats()).toMatchObject({ archivedLsn: 1, lagRecords: 1 }); // what is left waits
+      await b.append(600);
       await sleep(b.clock, 10);
-      expect(b.archiver.stats()).toMatchObject({ archivedLsn: 2, lagRecords: 1 });
+      expect(b.archiver.stats().archivedLsn).toBe(2);
       await sleep(b.clock, 5_000);
       expect(b.archiver.stats().archivedLsn).toBe(3);
       await b.close();

@@ -7,7 +7,8 @@
  * 1. A piece holds only durable records, read back from the log and checked by it; pieces of our
  *    epoch follow one another without a gap.
  * 2. The floor of the log rises only to what this directory durably remembers as archived, after
- *    its piece and its restore points were put.
+ *    its piece and its restore points were put. It remembers once a round, or after several pieces:
+ *    what it does not is found again at the next start.
  * 3. A piece whose put failed is put again with the same bytes under the same name: what came of the
  *    failed one does not matter.
  * 4. Memory: the records of one piece and its bytes, whatever waits in the log.
@@ -40,6 +41,7 @@ import {
 } from './archive-piece.ts';
 import type { ArchiveMemory } from './archive-state.ts';
 import type { Repository } from './repository.ts';
+import type { ArchivePieceName } from './repository-names.ts';
 import type { RestorePoint } from './restore-point.ts';
 import type { WriterClaim } from './writer-claim.ts';
 import type { WriterFence } from './writer-fence.ts';
@@ -80,6 +82,9 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
+/** Pieces after which the directory remembers, at the latest. */
+const NOTED_PIECES = 8;
+
 const REFUSALS: ReadonlySet<string> = new Set([
   'WRITER_FENCED',
   'ARCHIVE_AHEAD',
@@ -104,6 +109,12 @@ export class Archiver implements Archive {
   #archivedLsn: Lsn;
   #previousTag: Buffer = NO_TAG;
   #outgoing: Outgoing | undefined;
+  /** Put, and not remembered yet. */
+  #unnoted: ArchivePieceName[] = [];
+  /** When what does not fill a piece is archived too. */
+  #allDueMs = 0;
+  /** Of what the last round left. */
+  #leftBytes = 0;
   #pieces = 0;
   #pieceBytes = 0;
   #failures = 0;
@@ -130,9 +141,10 @@ export class Archiver implements Archive {
     this.#claim = claim;
     this.#previousTag = NO_TAG;
     this.#outgoing = undefined;
+    this.#unnoted = [];
     this.#parts.fence.claimed(claim.epoch);
     this.#fenceCheckedMs = this.#parts.clock.monotonicMs();
-    this.#raise((claim.from - 1) as Lsn);
+    this.#archivesFrom(claim.from);
     this.#state = 'archiving';
     this.#parts.logger.info('archive.claimed', { epoch: claim.epoch, from: claim.from });
   }
@@ -203,6 +215,7 @@ export class Archiver implements Archive {
   }
 
   async #round(signal: AbortSignal): Promise<void> {
+    await this.#note();
     if (this.#claim === undefined) await this.enter(signal);
     await this.#parts.prepare(signal);
     const now = this.#parts.clock.monotonicMs();
@@ -211,22 +224,29 @@ export class Archiver implements Archive {
     }
     if (this.#outgoing !== undefined) await this.#publish(this.#outgoing, signal);
     const to = this.#parts.log.durableLsn;
+    const all = this.#waiters.length > 0 || now >= this.#allDueMs;
     const turn = this.#lag.turn();
     if (to > this.#archivedLsn) {
-      for await (const records of this.#runsUpTo(to)) {
+      for await (const records of this.#runsUpTo(to, all)) {
         await this.#publish(this.#outgoingOf(records), signal);
         if (signal.aborted) return;
       }
     }
-    this.#lag.archivedAll(turn);
+    await this.#note();
+    this.#lag.roundEnded(turn, this.#leftBytes);
+    if (all) this.#allDueMs = now + this.#settings.intervalMs;
     const reached = this.#waiters.filter(({ lsn }) => lsn <= this.#archivedLsn);
     this.#waiters = this.#waiters.filter(({ lsn }) => lsn > this.#archivedLsn);
     for (const { resolve } of reached) resolve();
     if (this.#waiters.length > 0) this.#woken = true;
   }
 
-  /** What is durable and not archived, in runs of the size of a piece. I1, I4. */
-  async *#runsUpTo(to: Lsn): AsyncGenerator<StoredRecord[], void, void> {
+  /**
+   * What is durable and not archived, in runs of the size of a piece. I1, I4.
+   *
+   * @param all with what is left over in the end; it waits for more otherwise.
+   */
+  async *#runsUpTo(to: Lsn, all: boolean): AsyncGenerator<StoredRecord[], void, void> {
     const { pieceBytes } = this.#settings;
     let next = this.#archivedLsn + 1;
     let records: StoredRecord[] = [];
@@ -245,9 +265,10 @@ export class Archiver implements Archive {
       records.push(record);
       bytes += size;
     }
+    this.#leftBytes = all ? 0 : bytes;
     if (records.length === 0) return;
     this.#lag.oldest(records[0] as StoredRecord);
-    yield records;
+    if (all) yield records;
   }
 
   /** The log was let go before it was archived: another claim says where the archive goes on. */
@@ -270,7 +291,7 @@ export class Archiver implements Archive {
   }
 
   async #publish({ piece, restorePoints }: Outgoing, signal: AbortSignal): Promise<void> {
-    const { repository, memory } = this.#parts;
+    const { repository } = this.#parts;
     await this.#checkFence(signal);
     await this.#parts.prepare(signal);
     await cut('backup.pieceMade');
@@ -279,29 +300,38 @@ export class Archiver implements Archive {
     await cut('backup.piecePut');
     for (const point of restorePoints) await repository.putRestorePoint(point, { signal });
     await cut('backup.restorePointsPut');
-    const { firstLsn, lastLsn } = piece.name;
-    await memory.save({ ...memory.current, archivedLsn: lastLsn, archivedFrom: firstLsn });
-    await cut('backup.archiveNoted');
     this.#outgoing = undefined;
     this.#previousTag = piece.tag;
     this.#pieces++;
     this.#pieceBytes += length;
-    this.#raise(lastLsn); // I2
+    this.#archivedLsn = piece.name.lastLsn;
+    this.#lag.archived(piece.name.lastLsn);
+    this.#unnoted.push(piece.name);
+    if (this.#unnoted.length >= NOTED_PIECES) await this.#note();
   }
 
-  #raise(lsn: Lsn): void {
-    if (lsn < this.#archivedLsn) this.#lowerFloor();
-    this.#archivedLsn = lsn;
-    this.#lag.archived(lsn);
-    this.#floor.raise(lsn);
-    this.#parts.archived(lsn);
+  /** Remembers what was put, and lets the log go. I2. */
+  async #note(): Promise<void> {
+    const last = this.#unnoted.at(-1);
+    if (last === undefined) return;
+    const { memory } = this.#parts;
+    const { firstLsn: archivedFrom, lastLsn: archivedLsn } = last;
+    await memory.save({ ...memory.current, archivedLsn, archivedFrom });
+    await cut('backup.archiveNoted');
+    this.#unnoted = [];
+    this.#floor.raise(archivedLsn);
+    this.#parts.archived(archivedLsn);
   }
 
-  /** A claim went back behind what an earlier one archived: floors do not fall. */
-  #lowerFloor(): void {
-    const floor = this.#parts.log.floor('archive');
-    this.#floor.release();
-    this.#floor = floor;
+  /** May go back behind what an earlier claim archived: a floor does not fall, so another one. */
+  #archivesFrom(from: Lsn): void {
+    const before = this.#floor;
+    this.#floor = this.#parts.log.floor('archive');
+    before.release();
+    this.#archivedLsn = (from - 1) as Lsn;
+    this.#lag.archived(this.#archivedLsn);
+    this.#floor.raise(this.#archivedLsn);
+    this.#parts.archived(this.#archivedLsn);
   }
 
   async #checkFence(signal: AbortSignal): Promise<void> {
@@ -354,7 +384,8 @@ export class Archiver implements Archive {
 
   #pauseMs(): number {
     if (this.#failures === 0) {
-      return Math.min(this.#settings.intervalMs, this.#settings.fenceCheckIntervalMs);
+      const dueMs = Math.max(0, this.#allDueMs - this.#parts.clock.monotonicMs());
+      return Math.min(dueMs, this.#settings.fenceCheckIntervalMs);
     }
     const longest = LIMITS.archiveRetryMs * 2 ** Math.min(this.#failures - 1, 16);
     return 1 + this.#parts.random.integer(Math.min(longest, LIMITS.maxArchiveRetryMs));
