@@ -256,6 +256,18 @@ describe('a snapshot whose manifest is whole and not true', () => {
   });
 });
 
+it('a piece that does not go on from the one before it is refused', async () => {
+  const database = await BackedUpDatabase.create();
+  for (let i = 0; i < 6; i++) await database.write({ [`a${i}`]: `${i}` });
+  await database.archive(2);
+  expect(await restored(await contentOf(database.store), undefined)).toEqual(
+    database.states.get(6),
+  );
+  await database.putPiece(3, 4); // the same records, behind another piece
+  const error = await refusalOf(await contentOf(database.store), undefined);
+  expect(error).toMatchObject({ code: 'LSN_GAP', details: { firstLsn: 3 } });
+});
+
 describe('which repository, and which keys', () => {
   it('two databases in one bucket never meet, and which one is meant has to be said', async () => {
     const store = new MemoryObjectStore({ clock: new StepClock() });
