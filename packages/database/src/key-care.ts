@@ -23,6 +23,7 @@ import {
 } from '@holdfast/core';
 import type { Log } from '@holdfast/log';
 import type { Pace } from '@holdfast/tables';
+import type { IdleArchiveMemory } from './backup/archive-state.ts';
 import type { DatabaseShard } from './database-shard.ts';
 import type { EngineRegistry } from './engine-registry.ts';
 import { moveExtents, type Rewrite } from './extent-rewrite.ts';
@@ -69,6 +70,8 @@ export interface KeyCareParts {
   readonly rewriteTable: (fileId: number) => Promise<void>;
   /** Resolves once no merge is under way. */
   readonly merged: () => Promise<void>;
+  /** Where the archive is not open: what the directory remembers of it. */
+  readonly idleMemory: IdleArchiveMemory | undefined;
 }
 
 export class KeyCare {
@@ -78,6 +81,8 @@ export class KeyCare {
 
   constructor(parts: KeyCareParts) {
     this.#parts = parts;
+    const { idleMemory } = parts;
+    if (idleMemory !== undefined) this.addHolder('archive', () => idleMemory.keyUse());
   }
 
   addHolder(name: string, holder: KeyHolder): void {
@@ -181,6 +186,7 @@ export class KeyCare {
     for (const { fileId } of manifest.current.extentFiles) {
       if (await this.#moveOut(fileId, keys, pace)) yield;
     }
+    await this.#renewMemory();
     if (log.segments().every(({ keyId }) => keyId === keys.active.id)) return;
     await log.rotateKey();
     await checkpoint();
@@ -203,6 +209,14 @@ export class KeyCare {
       });
       if (moved === undefined) return true; // it cannot be read, or there is no room
       await pace(moved.info.bytes);
+    }
+  }
+
+  async #renewMemory(): Promise<void> {
+    try {
+      await this.#parts.idleMemory?.renew();
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
     }
   }
 

@@ -38,7 +38,7 @@ import {
   Table,
   tableFileName,
 } from '@holdfast/tables';
-import { checkArchiveState } from './backup/archive-state.ts';
+import { checkArchiveState, IdleArchiveMemory } from './backup/archive-state.ts';
 import { type BackupParts, type BackupSettings, DatabaseBackup } from './backup/database-backup.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { damageOf, DamageList, pathIn } from './damage-list.ts';
@@ -225,8 +225,11 @@ class Opening {
     database: Database,
     state: Pick<KeyCareParts, 'codec' | 'shards' | 'extents' | 'manifest' | 'log' | 'layout'>,
   ): KeyCare {
+    const { fileSystem, objects } = this.#components;
+    const place = { fileSystem, codec: state.codec, dir: this.#settings.dir };
     return new KeyCare({
       ...state,
+      idleMemory: objects === undefined ? new IdleArchiveMemory(place) : undefined,
       logger: this.#components.logger,
       registry: this.#registry,
       checkpoint: (rewrite) => database.checkpointWith(rewrite === undefined ? {} : { rewrite }),

@@ -108,6 +108,39 @@ export class ArchiveMemory {
   }
 }
 
+/**
+ * The memory of an archive that is not open, in a database that runs without its repository: it
+ * takes part in a change of keys, so that the archive can be opened again.
+ */
+export class IdleArchiveMemory {
+  readonly #place: ArchiveStatePlace;
+
+  constructor(place: ArchiveStatePlace) {
+    this.#place = place;
+  }
+
+  /** Bytes by key id. */
+  async keyUse(): Promise<ReadonlyMap<number, number>> {
+    const { fileSystem, codec, dir } = this.#place;
+    const use = new Map<number, number>();
+    for (const path of [`${dir}/${FILE}`, mirrorOf(`${dir}/${FILE}`)]) {
+      if ((await fileSystem.stat(path)) === undefined) continue;
+      const bytes = await readWholeFile(fileSystem, path, LIMITS.maxSmallObjectBytes);
+      const keyId = codec.peekHeader(bytes, 0)?.keyId;
+      if (keyId !== undefined) use.set(keyId, (use.get(keyId) ?? 0) + bytes.length);
+    }
+    return use;
+  }
+
+  /** Writes it anew, under the active key, where it is under another one. */
+  async renew(): Promise<void> {
+    const { keyId: active } = this.#place.codec;
+    if ([...(await this.keyUse()).keys()].every((keyId) => keyId === active)) return;
+    const found = await readArchiveState(this.#place);
+    if (found !== undefined) await writeArchiveState(this.#place, found);
+  }
+}
+
 /** `undefined` when there is none. Throws when neither copy is whole. */
 async function readArchiveState(place: ArchiveStatePlace): Promise<ArchiveState | undefined> {
   const { fileSystem, dir } = place;

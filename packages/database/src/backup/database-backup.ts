@@ -189,11 +189,14 @@ export class DatabaseBackup {
     this.#archiver.settled(lsn);
   }
 
-  /** Bytes by key id: in the repository, and what this directory remembers of it. */
+  /** Bytes by key id: in the repository, on the way to it, and what this directory remembers of it. */
   async keyUse(): Promise<ReadonlyMap<number, number>> {
+    const onTheWay = this.#snapshots?.keyUse ?? []; // first: it may arrive while we look
     const use = await this.#keys.use();
-    const { keyId } = this.#memory;
-    return use.set(keyId, (use.get(keyId) ?? 0) + LIMITS.blockBytes);
+    for (const [keyId, bytes] of [...onTheWay, [this.#memory.keyId, LIMITS.blockBytes] as const]) {
+      use.set(keyId, (use.get(keyId) ?? 0) + bytes);
+    }
+    return use;
   }
 
   /** What has to be so before the archive goes on. I2. After a rotation, what stays is renewed. */

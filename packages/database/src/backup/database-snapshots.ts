@@ -6,6 +6,7 @@
  * 1. After `close` resolved nothing runs here, and nothing is pinned.
  * 2. What is under way ends with its caller's signal, with `close`, or with the lease: as `ABORTED`,
  *    `CLOSED`, `FENCED`. What failed by itself says so.
+ * 3. Until a snapshot is in the repository, `keyUse` says which keys it will need.
  *
  * Owner: the `DatabaseBackup`, or whoever keeps a repository without a database.
  */
@@ -119,6 +120,7 @@ export class DatabaseSnapshots {
   readonly #closing = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
   #underWay: { readonly purpose: LeasePurpose; progress?: SnapshotProgress } | undefined;
+  #keyUse: ReadonlyMap<number, number> = new Map();
   #newest: SnapshotInfo | undefined;
   #created = 0;
   #failed = 0;
@@ -142,8 +144,9 @@ export class DatabaseSnapshots {
     if (source === undefined) throw new TypeError('snapshots are made of an open database');
     const { kind = 'incremental', onProgress, bytesPerSecond } = options;
     try {
-      const manifest = await this.#change('create', options, ({ lease, signal }) =>
-        new SnapshotWriter({
+      const manifest = await this.#change('create', options, ({ lease, signal }) => {
+        this.#keyUse = this.#anyKey();
+        return new SnapshotWriter({
           ...this.#parts,
           source,
           catalog: this.#catalog,
@@ -157,8 +160,11 @@ export class DatabaseSnapshots {
             if (this.#underWay?.purpose === 'create') this.#underWay.progress = progress;
             onProgress?.(progress);
           },
-        }),
-      );
+          onKeys: (use) => {
+            this.#keyUse = use;
+          },
+        });
+      });
       this.#made(infoOf(manifest));
       return infoOf(manifest);
     } catch (error) {
@@ -256,6 +262,11 @@ export class DatabaseSnapshots {
     };
   }
 
+  /** I3. Bytes by key id; of every key there is, until the files of the snapshot are known. */
+  get keyUse(): ReadonlyMap<number, number> {
+    return this.#keyUse;
+  }
+
   /** I1. Idempotent. */
   async close(): Promise<void> {
     this.#closing.abort(new HoldfastError('CLOSED', 'the database is closing'));
@@ -268,6 +279,11 @@ export class DatabaseSnapshots {
     await lease.change(() => store.delete(names.snapshot(snapshotId), { signal }));
     if (this.#newest?.snapshotId === snapshotId) this.#newest = undefined;
     await cut('backup.snapshotDeleted');
+  }
+
+  #anyKey(): ReadonlyMap<number, number> {
+    const ids = this.#parts.repository.codec.keys?.ids ?? [];
+    return new Map(ids.map((id) => [id, LIMITS.blockBytes]));
   }
 
   #sweep(
@@ -300,6 +316,7 @@ export class DatabaseSnapshots {
         throw lease.signal.aborted ? endedBy(lease.signal, error) : error;
       } finally {
         this.#underWay = undefined;
+        this.#keyUse = new Map();
         await lease.release();
       }
     });

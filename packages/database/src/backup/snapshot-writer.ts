@@ -49,6 +49,8 @@ export interface WriteSnapshotOptions {
   readonly lease: Lease;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: SnapshotProgress) => void;
+  /** Bytes by key id, once it is known what the files are under. */
+  readonly onKeys: (use: ReadonlyMap<number, number>) => void;
   /** Read from the disk, at most; a file of more than one part is read twice. Default: no limit. */
   readonly bytesPerSecond?: number | undefined;
 }
@@ -226,6 +228,7 @@ class Run {
     const { signal } = this.#options;
     this.#tell();
     const missing = await this.#reuse(known);
+    this.#options.onKeys(this.#keyUse());
     const jobs = this.#jobs(missing);
     await inParallel(jobs, LIMITS.snapshotParallelism, signal, (job, call) => this.#put(job, call));
     return this.#moment.files.map((file) => ({
@@ -297,6 +300,12 @@ class Run {
     this.#bytes += part.bytes;
     this.#partsDone++;
     this.#tell();
+  }
+
+  #keyUse(): ReadonlyMap<number, number> {
+    const use = new Map<number, number>();
+    for (const [{ bytes }, keyId] of this.#keyIds) use.set(keyId, (use.get(keyId) ?? 0) + bytes);
+    return use;
   }
 
   #tell(): void {

@@ -1,0 +1,63 @@
+/** A key is not given up while something needs it that no manifest of the database names. */
+import { MemoryObjectStore } from '@holdfast/objects';
+import { SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
+import { expect, it } from 'vitest';
+import { verifyDatabase } from '../src/index.ts';
+import { openArchived, ringOf, write } from './archive-fixtures.ts';
+import { fill, within } from './snapshot-fixtures.ts';
+
+it('the memory of an archive is encrypted anew also while the database runs without its repository', async () => {
+  const random = new SeededRandom(1);
+  const clock = new SimClock(random);
+  const fileSystem = new SimFs();
+  const objects = new MemoryObjectStore({ clock });
+  const old = ringOf(1).active.id;
+  await clock.run(
+    (async () => {
+      const place = { fileSystem, clock, random };
+      const archived = await openArchived({ ...place, objects, keys: ringOf(1) });
+      await write(archived.engine, 1);
+      await archived.database.close();
+      const { database } = await openArchived({ ...place, keys: ringOf(1) });
+      await database.rotateKeys(ringOf(2, 1).exportKeys());
+      await expect(database.retireKey(old)).rejects.toMatchObject({ code: 'KEY_IN_USE' });
+      await database.scrub();
+      await database.retireKey(old);
+      await database.close();
+      const keys = ringOf(2);
+      expect((await verifyDatabase({ fileSystem, keys }, { dir: '/data' })).problems).toEqual([]);
+    })(),
+  );
+});
+
+it('a key stays while a snapshot is made of files that are under it', () => {
+  const ring = ringOf(1);
+  const oldId = ring.active.id;
+  return within(
+    { keys: ring, snapshotPartBytes: 4_000 },
+    async ({ database, engine, ...world }) => {
+      await fill(engine, 0, 10);
+      let refused: unknown;
+      const rotated: Promise<void>[] = [];
+      const rotate = async (): Promise<void> => {
+        await database.rotateKeys(ringOf(2, 1).exportKeys());
+        await database.scrub();
+        await database.archive?.flush();
+        for await (const { key, keyId } of world.repository.pieces()) {
+          if (keyId === oldId) await world.objects.delete(key); // as a sweep does
+        }
+        refused = await database.retireKey(oldId).catch((error: unknown) => error);
+      };
+      const made = await world.snapshots.create({
+        onProgress: () => {
+          if (rotated.length === 0) rotated.push(rotate());
+        },
+        bytesPerSecond: 2_000,
+      });
+      await Promise.all(rotated);
+      const { files } = await world.snapshots.get(made.snapshotId);
+      expect(files.some(({ keyId }) => keyId === oldId)).toBe(true);
+      expect(refused).toMatchObject({ code: 'KEY_IN_USE' });
+    },
+  );
+});
