@@ -24,8 +24,10 @@ export interface MoveParts {
 export async function moveByRules(parts: MoveParts): Promise<number> {
   const { rules, primary, backup, ephemeral } = parts;
   const durable = [primary, ...(backup === undefined ? [] : [backup])];
-  const out = await move(primary, [ephemeral], durable, (key) => rules.isEphemeral(key));
-  const back = await move(ephemeral, durable, [ephemeral], (key) => !rules.isEphemeral(key));
+  const out = await move(primary, [ephemeral], durable, ({ key }) => rules.isEphemeral(key));
+  // Others may have entries in there: those carry no epoch.
+  const isMisplaced = ({ key, epoch }: KvEntry): boolean => epoch > 0 && !rules.isEphemeral(key);
+  const back = await move(ephemeral, durable, [ephemeral], isMisplaced);
   return out + back;
 }
 
@@ -33,7 +35,7 @@ async function move(
   from: TierWriter,
   to: readonly TierWriter[],
   leave: readonly TierWriter[],
-  isWrong: (key: string) => boolean,
+  isWrong: (entry: KvEntry) => boolean,
 ): Promise<number> {
   let moved = 0;
   let chunk: KvEntry[] = [];
@@ -51,7 +53,7 @@ async function move(
     chunk = [];
   };
   for await (const entry of from.tier.store.entries()) {
-    if (isReserved(entry.key) || !isWrong(entry.key)) continue;
+    if (isReserved(entry.key) || !isWrong(entry)) continue;
     chunk.push(entry);
     if (chunk.length >= MOVED_TOGETHER) await go();
   }

@@ -59,7 +59,7 @@ export async function* restoreTier(
   for await (const batch of batches(options, epochs)) {
     for (const entry of batch) digestEntry(digest, entry);
     await putAll(to, batch);
-    entries += batch.length;
+    entries += batch.filter(({ key }) => !isReserved(key)).length;
     yield { phase: 'copy', entries };
   }
   const sha256 = digest.digest('hex');
@@ -147,7 +147,7 @@ async function compareTarget(to: KvStore, entries: number, sha256: string): Prom
   for await (const entry of to.entries()) {
     if (isReserved(entry.key) && entry.key !== RULES_KEY) continue;
     digestEntry(digest, entry);
-    found++;
+    if (!isReserved(entry.key)) found++;
   }
   if (found === entries && digest.digest('hex') === sha256) return;
   throw new HoldfastError(

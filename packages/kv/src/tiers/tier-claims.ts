@@ -48,8 +48,13 @@ export async function claimTiers(before: TierState, parts: TierClaimsParts): Pro
   if (newest < before.epoch) {
     throw mismatch(`the primary was emptied or put back epoch=${newest} own=${before.epoch}`);
   }
-  if (newest > before.epoch) {
-    if (!takeOver && before.claiming !== true) throw fencedError(newest, before.epoch);
+  const other = (await reachable(backup && new TierFence(backup, before.owner).newest())) ?? 0;
+  const highest = Math.max(newest, other);
+  if (
+    highest > before.epoch &&
+    !(await isOwn(highest, before, newest > other ? primary : backup))
+  ) {
+    if (!takeOver && !before.claiming) throw fencedError(highest, before.epoch);
     return claimAnew(before, parts);
   }
   const sameBackup = backup !== undefined && before.backupId === backup.store.id;
@@ -59,8 +64,9 @@ export async function claimTiers(before: TierState, parts: TierClaimsParts): Pro
     backupClaimed: sameBackup && before.backupClaimed,
     behind: backup !== undefined && (before.behind || !sameBackup), // I2
   };
+  const begun = highest > before.epoch;
   return {
-    state: carried ? state : await raised(state, newest + 1, parts),
+    state: carried && !begun ? state : await raised(state, highest + 1, parts),
     anew: false,
     empty: false,
   };
@@ -69,13 +75,13 @@ export async function claimTiers(before: TierState, parts: TierClaimsParts): Pro
 async function claimAnew(before: TierState, parts: TierClaimsParts): Promise<ClaimedTiers> {
   const { primary, backup, takeOver } = parts;
   const newest = await new TierFence(primary, before.owner).newest();
-  const other = backup && (await reachable(new TierFence(backup, before.owner).newest()));
+  const other = await reachable(backup && new TierFence(backup, before.owner).newest());
   if (newest === 0 && other !== undefined && other > 0) {
     throw mismatch(
       `the backup has a history, the primary has none: restore it first epoch=${other}`,
     );
   }
-  if (newest > 0 && !takeOver && before.claiming !== true) throw fencedError(newest, before.epoch);
+  if (newest > 0 && !takeOver && !before.claiming) throw fencedError(newest, before.epoch);
   const empty = newest === 0 && (await isEmpty(primary));
   const fresh = empty && other === 0 && (await isEmpty(backup));
   const state: TierState = {
@@ -87,6 +93,15 @@ async function claimAnew(before: TierState, parts: TierClaimsParts): Promise<Cla
   };
   const epoch = Math.max(newest, other ?? 0, before.epoch) + 1;
   return { state: await raised(state, epoch, parts), anew: true, empty };
+}
+
+/** A promotion or a migration of ours began, and ended before anything was written under it. */
+async function isOwn(
+  epoch: number,
+  { owner }: TierState,
+  tier: Tier | undefined,
+): Promise<boolean> {
+  return tier !== undefined && new TierFence(tier, owner).isClaimed(epoch);
 }
 
 /** I1. */
@@ -102,8 +117,8 @@ async function raised(
   return claimed;
 }
 
-async function reachable(newest: Promise<number>): Promise<number | undefined> {
-  return newest.catch((error: unknown) => {
+async function reachable(newest: Promise<number> | undefined): Promise<number | undefined> {
+  return newest?.catch((error: unknown) => {
     if (isTransient(error)) return undefined;
     throw error;
   });

@@ -182,3 +182,67 @@ describe.each(['sync', 'async'] as const)('a process that ends at any moment, %s
     }
   });
 });
+
+/** A change of parts that ends at any moment. */
+async function changeParts(endsAt: number, kind: 'promote' | 'migrate'): Promise<Life> {
+  const world = new World(endsAt);
+  const life = new Life();
+  const first = await world.clock.run(world.open(life, 'sync'));
+  for (const key of ['b', 'a']) await world.clock.run(first.put(key, text(key)));
+  life.moments = 0;
+  life.endsAt = endsAt;
+  const target = openMemoryKvStore(world, { id: 'target' });
+  const acknowledged: string[] = ['b', 'a'];
+  const change = async (): Promise<void> => {
+    if (kind === 'promote') await first.promote();
+    else await gather(first.migrate({ to: new FaultyStore(world.clock, target, life) }));
+    await first.put('c', text('c'));
+    acknowledged.push('c');
+    await first.close();
+  };
+  const off = onCut(() => life.moment());
+  let ended = false;
+  try {
+    void change().then(() => {
+      ended = true;
+    });
+    for (let turn = 0; turn < 100 && !ended && !life.over; turn++) await world.clock.advance(50);
+  } finally {
+    off();
+  }
+  expect(ended || life.over).toBe(true);
+  await world.clock.run(
+    (async () => {
+      const { primary, backup, local } = world.inner;
+      const next = kind === 'promote' ? backup : target;
+      const settings = { ...SETTINGS, rules: SETTINGS.rules ?? [] };
+      const open = (stores: { primary: KvStore; backup?: KvStore }): Promise<TieredKvStore> =>
+        openTieredKvStore(world, { ...stores, local, ephemeral: world.inner.ephemeral }, settings);
+      const store = await open({ primary, backup }).catch(() =>
+        open(kind === 'promote' ? { primary: next } : { primary: next, backup }),
+      );
+      const keys = await gather(store.keys());
+      expect(keys).toEqual(expect.arrayContaining(acknowledged));
+      expect(keys.length).toBeLessThan(4);
+      await store.put('after', text('1'));
+      const { entries } = await store.page({ order: 'created' });
+      expect(entries.map(({ key }) => key)).toEqual(
+        keys.includes('c') ? ['after', 'c', 'a', 'b'] : ['after', 'a', 'b'],
+      );
+      await store.close();
+    })(),
+  );
+  return life;
+}
+
+describe.each(['promote', 'migrate'] as const)('a %s that ends at any moment', (kind) => {
+  it('leaves a store that opens, with what was acknowledged, and is written', async () => {
+    const { moments } = await changeParts(1e9, kind);
+    expect(moments).toBeGreaterThan(15);
+    for (let endsAt = 1; endsAt <= moments; endsAt++) {
+      await changeParts(endsAt, kind).catch((cause: unknown) => {
+        throw new Error(`ended at moment ${endsAt} of ${moments}: ${String(cause)}`, { cause });
+      });
+    }
+  });
+});

@@ -52,6 +52,8 @@ export class FaultyStore implements KvStore {
   fault: Fault | undefined;
   /** Of so many calls; then it is healed. */
   times = Infinity;
+  /** So many calls go well before. */
+  spared = 0;
   readonly corrupted = new Set<string>();
 
   constructor(clock: Clock, store: KvStore, life = new Life()) {
@@ -78,8 +80,15 @@ export class FaultyStore implements KvStore {
     this.times = times;
   }
 
+  /** From the `call`-th call on. */
+  failAfter(call: number): void {
+    this.fail('error-before');
+    this.spared = call;
+  }
+
   heal(): void {
     this.fault = undefined;
+    this.spared = 0;
   }
 
   async get(key: string, options?: KvCallOptions): Promise<Uint8Array | undefined> {
@@ -199,7 +208,7 @@ export class FaultyStore implements KvStore {
 
   async #meet(kind: 'read' | 'write', keys: readonly string[]): Promise<Fault | undefined> {
     const { fault } = this;
-    if (fault === undefined || this.times <= 0) return undefined;
+    if (fault === undefined || this.times <= 0 || --this.spared >= 0) return undefined;
     this.times--;
     if (fault === 'slow') await sleep(this.#clock, SLOW_MS);
     if (fault === 'time-out') await new Promise(() => undefined);
