@@ -8,6 +8,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { execFileSync } from 'node:child_process';
@@ -17,6 +18,7 @@ import { inspect } from 'node:util';
 import { formatKeyId, generateKeyText, keyIdOf, NodeRandom, parseKeyText } from '@holdfast/core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { generateKeyFile, KeySource, prependKey, removeKey } from './key-source.ts';
+import { readKeyFile } from './node-key-file.ts';
 import { runKeyCommand } from './node-key-command.ts';
 import { parseNodeSettings } from './settings.ts';
 
@@ -146,10 +148,41 @@ describe('rotation of a key file', () => {
     const other = newPath();
     linkSync(file, other);
     const text = readFileSync(file, 'utf8');
-    writeFileSync(path.join(root, `.${path.basename(file)}.next`), 'half', { mode: 0o644 });
+    const next = path.join(root, `.${path.basename(file)}.next`);
+    writeFileSync(next, 'half', { mode: 0o644 });
+    await expect(prependKey(file, random)).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' });
+    expect(readFileSync(next, 'utf8')).toBe('half'); // somebody may be at it
+    utimesSync(next, 0, 0);
     await prependKey(file, random);
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(readFileSync(other, 'utf8')).toBe(text);
+  });
+
+  it('by several at once loses no key: each is in the file, or its maker was refused', async () => {
+    const first = generateKeyText(random);
+    const file = fileWith(first);
+    const made = await Promise.allSettled(
+      Array.from({ length: 12 }, async (_, index) => {
+        for (let turn = index % 4; turn > 0; turn--) await readKeyFile(file);
+        return prependKey(file, random);
+      }),
+    );
+    const done = made.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    expect(done.length).toBeGreaterThan(0);
+    for (const one of made) {
+      if (one.status === 'rejected') {
+        expect(one.reason).toMatchObject({ code: 'PRECONDITION_FAILED' });
+      }
+    }
+    expect(new Set(await idsOf({ keyFile: file }))).toEqual(new Set([...done, idOf(first)]));
+  });
+
+  it('that makes the file too large is refused, and so is nothing else left behind', async () => {
+    const file = fileWith(`${generateKeyText(random)}\n#${'x'.repeat(65_480)}`);
+    const before = readFileSync(file);
+    expect(await refusal(prependKey(file, random))).toContain('too large');
+    expect(readFileSync(file)).toEqual(before);
+    expect(readdirSync(root).filter((name) => name.includes('.next'))).toEqual([]);
   });
 
   it('takes a key out, wherever it stands, but never the last one, nor one that is not there', async () => {

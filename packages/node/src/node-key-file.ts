@@ -7,14 +7,18 @@
  *    and mode are asked of the open handle.
  * 2. A file is never overwritten in place. It appears, or is replaced, whole and durable.
  * 3. No error tells anything of what is in the file.
+ * 4. One change at a time: what is read to be changed stays so until the change is there. A key that
+ *    another change forgets may be the one that a node goes on under.
  */
-import { constants, promises as fs } from 'node:fs';
+import { constants, promises as fs, type Stats } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { HoldfastError, LIMITS, systemErrorCode } from '@holdfast/core';
 
 const KEY_FILE_MODE = 0o600;
 const PERMISSION_BITS = 0o777;
 const OTHERS = 0o077;
+/** A change takes milliseconds: one that has not ended by then was cut short. */
+const STALE_CHANGE_MS = 60_000;
 /** A pipe must not make us wait for its writer; only its kind is asked. */
 const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
@@ -28,39 +32,87 @@ export async function readKeyFile(path: string): Promise<Buffer> {
 
 /** @throws `PRECONDITION_FAILED` when there is a file already. */
 export async function writeKeyFile(path: string, text: string): Promise<void> {
-  try {
-    await writeWhole(path, text, KEY_FILE_MODE);
-  } catch (error) {
+  const handle = await create(path).catch((error: unknown) => {
     if (systemErrorCode(error) !== 'EEXIST') throw fileError('write', path, error);
     throw new HoldfastError(
       'PRECONDITION_FAILED',
       `there is a file already, and a key file is never overwritten path=${path}`,
       { cause: error },
     );
+  });
+  try {
+    await fill(handle, text, KEY_FILE_MODE);
+    await syncDirectoryOf(path);
+  } catch (error) {
+    await fs.rm(path, { force: true });
+    throw fileError('write', path, error);
+  } finally {
+    await handle.close();
   }
-  await syncDirectoryOf(path);
 }
 
 /**
  * Replaces the file by what `change` makes of it. I2
- * @throws before anything is changed, what `readKeyFile` throws.
+ * @throws before anything is changed, what `readKeyFile` throws, and `PRECONDITION_FAILED` while
+ * somebody else changes it.
  */
 export async function replaceKeyFile(
   path: string,
   change: (bytes: Buffer) => string,
 ): Promise<void> {
-  const { bytes, mode } = await read(path);
-  const text = change(bytes);
-  bytes.fill(0);
   const next = join(dirname(path), `.${basename(path)}.next`);
+  const handle = await claim(next, path);
   try {
-    await fs.rm(next, { force: true }); // of a replacement that was cut short
-    await writeWhole(next, text, mode);
+    const { text, mode } = await changed(path, change);
+    await fill(handle, text, mode);
+    if (!(await isNamed(handle, next))) throw underWay(path); // taken for one that was cut short
     await fs.rename(next, path);
+    await syncDirectoryOf(path);
   } catch (error) {
-    throw fileError('write', path, error);
+    if (await isNamed(handle, next)) await fs.rm(next);
+    throw error instanceof HoldfastError ? error : fileError('write', path, error);
+  } finally {
+    await handle.close();
   }
-  await syncDirectoryOf(path);
+}
+
+async function changed(
+  path: string,
+  change: (bytes: Buffer) => string,
+): Promise<{ text: string; mode: number }> {
+  const { bytes, mode } = await read(path);
+  try {
+    const text = change(bytes);
+    if (Buffer.byteLength(text) > LIMITS.maxKeyTextBytes) throw refused(path, 'would be too large');
+    return { text, mode };
+  } finally {
+    bytes.fill(0);
+  }
+}
+
+/** I4: whoever makes the file `next` is the one who may change `path`. */
+async function claim(next: string, path: string): Promise<fs.FileHandle> {
+  try {
+    const found = await statOf(next);
+    if (found !== undefined && Date.now() - found.mtimeMs > STALE_CHANGE_MS) await fs.rm(next);
+    return await create(next);
+  } catch (error) {
+    throw systemErrorCode(error) === 'EEXIST' ? underWay(path) : fileError('write', path, error);
+  }
+}
+
+async function isNamed(handle: fs.FileHandle, path: string): Promise<boolean> {
+  const [own, found] = [await handle.stat(), await statOf(path)];
+  return found?.ino === own.ino && found.dev === own.dev;
+}
+
+async function statOf(path: string): Promise<Stats | undefined> {
+  try {
+    return await fs.lstat(path);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 async function read(path: string): Promise<{ bytes: Buffer; mode: number }> {
@@ -100,7 +152,7 @@ async function open(path: string): Promise<fs.FileHandle> {
   }
 }
 
-/** One byte more than it said it has: a file that grows under us is not read further. */
+/** As much as it said it has: a file that grows under us is not read further. */
 async function readAll(handle: fs.FileHandle, size: number): Promise<Buffer> {
   const bytes = Buffer.alloc(size);
   let at = 0;
@@ -112,15 +164,14 @@ async function readAll(handle: fs.FileHandle, size: number): Promise<Buffer> {
   return bytes.subarray(0, at);
 }
 
-async function writeWhole(path: string, text: string, mode: number): Promise<void> {
-  const handle = await fs.open(path, 'wx', KEY_FILE_MODE);
-  try {
-    await handle.chmod(mode); // whatever the umask is
-    await handle.writeFile(text, 'utf8');
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+function create(path: string): Promise<fs.FileHandle> {
+  return fs.open(path, 'wx', KEY_FILE_MODE);
+}
+
+async function fill(handle: fs.FileHandle, text: string, mode: number): Promise<void> {
+  await handle.chmod(mode); // whatever the umask is
+  await handle.writeFile(text, 'utf8');
+  await handle.sync();
 }
 
 async function syncDirectoryOf(path: string): Promise<void> {
@@ -130,6 +181,14 @@ async function syncDirectoryOf(path: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+function underWay(path: string): HoldfastError {
+  return new HoldfastError(
+    'PRECONDITION_FAILED',
+    `somebody is changing the key file, or stopped in the middle of it: try again in a minute path=${path}`,
+    { details: { path } },
+  );
 }
 
 function refused(path: string, reason: string, remedy?: string): HoldfastError {
