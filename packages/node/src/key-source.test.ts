@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -230,6 +231,26 @@ describe('a key command', () => {
     }
     await expect(runKeyCommand('sleep 60 & wait', 50)).rejects.toThrow('longer than 50 ms');
     expect(await refusal(runKeyCommand('yes'))).toContain('more than 65536 bytes');
+  });
+
+  it('that cannot be started is told without the command, and ends nothing else', async () => {
+    const token = 'token-of-a-vault';
+    const tooLong = await runKeyCommand(`echo ${token}${'x'.repeat(3_000_000)}`).catch(String);
+    expect(tooLong).toContain('reason=E2BIG');
+    expect(tooLong).not.toContain(token);
+    // Out of file handles, a child is half made: it has no output, and its error comes later.
+    const source = `
+      import { openSync } from 'node:fs';
+      import { runKeyCommand } from ${JSON.stringify(new URL('node-key-command.ts', import.meta.url).href)};
+      try { for (;;) openSync('/dev/null', 'r'); } catch {}
+      runKeyCommand('echo ${token}').catch((error) => setTimeout(() => console.log(String(error)), 50));
+    `;
+    const file = fileWith(source);
+    renameSync(file, `${file}.mts`);
+    const node = `"${process.execPath}" --conditions x-source --import tsx "${file}.mts"`;
+    const told = execFileSync('sh', ['-c', `ulimit -n 60; exec ${node}`], { encoding: 'utf8' });
+    expect(told).toContain('reason=EMFILE');
+    expect(told).not.toContain(token);
   });
 });
 

@@ -3,11 +3,11 @@
  * standard output is what a key file would hold.
  *
  * Invariants
- * 1. Its output is in no error: of a failure only how it ended is told, never what it said.
+ * 1. Neither its output nor the command is in an error: of a failure only how it ended is told.
  * 2. It ends: with its output, at `keyCommandTimeoutMs`, or by force.
  */
-import { spawn } from 'node:child_process';
-import { HoldfastError, LIMITS } from '@holdfast/core';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { HoldfastError, LIMITS, systemErrorCode } from '@holdfast/core';
 
 /**
  * Runs `command` in a shell. The caller wipes what it gets.
@@ -18,28 +18,23 @@ export function runKeyCommand(
   timeoutMs: number = LIMITS.keyCommandTimeoutMs,
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    // Its standard error is the operator's to see: programs for vaults say there what they lack.
-    const child = spawn(command, {
-      shell: true,
-      stdio: ['ignore', 'pipe', 'inherit'],
-      detached: true, // a group of its own, so that what it started ends with it
-    });
+    const child = start(command);
     const pieces: Buffer[] = [];
     let bytes = 0;
     let refusal: HoldfastError | undefined;
     const end = (error: HoldfastError): void => {
       refusal ??= error;
-      child.stdout.destroy();
+      child.stdout?.destroy();
       killGroup(child.pid);
+      if (child.pid === undefined) settle(null, null); // it never was: nothing else will be heard
     };
     const timer = setTimeout(() => end(failed(`it took longer than ${timeoutMs} ms`)), timeoutMs);
-    child.stdout.on('data', (piece: Buffer) => {
+    child.stdout?.on('data', (piece: Buffer) => {
       bytes += piece.length;
       pieces.push(piece);
       if (bytes > LIMITS.maxKeyTextBytes) end(tooLong());
     });
-    child.once('error', (cause) => end(failed('it could not be started', cause)));
-    child.once('close', (code, signal) => {
+    const settle = (code: number | null, signal: NodeJS.Signals | null): void => {
       clearTimeout(timer);
       const output = Buffer.concat(pieces);
       for (const piece of pieces) piece.fill(0);
@@ -49,8 +44,23 @@ export function runKeyCommand(
         output.fill(0);
         reject(refusal);
       }
-    });
+    };
+    child.once('error', (error) => end(notStarted(error)));
+    child.once('close', settle);
   });
+}
+
+function start(command: string): ChildProcess {
+  try {
+    // Its standard error is the operator's to see: programs for vaults say there what they lack.
+    return spawn(command, {
+      shell: true,
+      stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true, // a group of its own, so that what it started ends with it
+    });
+  } catch (error) {
+    throw notStarted(error);
+  }
 }
 
 function killGroup(pid: number | undefined): void {
@@ -62,10 +72,13 @@ function killGroup(pid: number | undefined): void {
   }
 }
 
-function failed(reason: string, cause?: unknown): HoldfastError {
-  return new HoldfastError('KEY_COMMAND_FAILED', `the key command gave no key: ${reason}`, {
-    cause,
-  });
+/** What the system says of it names the command. I1 */
+function notStarted(error: unknown): HoldfastError {
+  return failed(`it could not be started reason=${systemErrorCode(error) ?? 'unknown'}`);
+}
+
+function failed(reason: string): HoldfastError {
+  return new HoldfastError('KEY_COMMAND_FAILED', `the key command gave no key: ${reason}`);
 }
 
 function tooLong(): HoldfastError {
