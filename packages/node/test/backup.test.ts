@@ -230,6 +230,9 @@ describe('the keys of a node', () => {
       [false, true],
     ]);
     expect([fromFile.keys.active === old, keys[1]?.id]).toEqual([false, old]);
+    const besides = { key: `${generateKeyText(random)}\n${readFileSync(keyFile, 'utf8')}` };
+    await expect(fromFile.keys.rotate(besides)).rejects.toThrow('come from a file');
+    expect(fromFile.keys.active).toBe(keys[0]?.id);
 
     const text = generateKeyText(random);
     const fromText = await open({ dir: newPath(), key: text });

@@ -77,14 +77,7 @@ export class EmbeddedKeys {
     if (source === undefined) {
       throw new HoldfastError('KEY_NOT_EXPECTED', 'this node is not encrypted: it has no keys');
     }
-    if (given.key !== undefined) await database.rotateKeys(parseKeyText(given.key));
-    else if (source.kind === 'text') {
-      throw new HoldfastError(
-        'INVALID_KEY',
-        'the keys of this node were given as text, which does not change while it runs: ' +
-          'start it anew with the new key before the old one',
-      );
-    } else await database.rotateKeys(await source.load());
+    await database.rotateKeys(await keysFor(source, given.key));
     return this.status();
   }
 
@@ -93,6 +86,23 @@ export class EmbeddedKeys {
     if (!/^[0-9a-f]{8}$/.test(id)) throw new HoldfastError('INVALID_KEY', 'this is no id of a key');
     await this.#parts.database.retireKey(Number.parseInt(id, 16));
   }
+}
+
+/** A key that the source of a node does not have is gone when the node ends. */
+async function keysFor(source: KeySource, given?: string): Promise<readonly KeyObject[]> {
+  if (source.kind !== 'text') {
+    if (given === undefined) return source.load();
+    throw new HoldfastError(
+      'INVALID_KEY',
+      `the keys of this node come from a ${source.kind}: put the new one first there`,
+    );
+  }
+  if (given !== undefined) return parseKeyText(given);
+  throw new HoldfastError(
+    'INVALID_KEY',
+    'the keys of this node were given as text, which does not change while it runs: ' +
+      'start it anew with the new key before the old one',
+  );
 }
 
 function shareOf({ keyId, active, others, ...own }: KeyUse, known: boolean): KeyShare {
