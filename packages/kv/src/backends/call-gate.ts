@@ -3,19 +3,19 @@
  *
  * Invariants
  * 1. At most `atOnce` calls run; more wait in order, at most `LIMITS.maxWaitingReads` of them.
- * 2. Every call ends: one that is silent for `timeoutMs` is `STORAGE_UNAVAILABLE`. What it does
- *    afterwards is nobody's; it counts as running until it is over.
+ * 2. With a `timeoutMs` every call ends: one that is silent for so long is `STORAGE_UNAVAILABLE`.
+ *    What it does afterwards is nobody's; it counts as running until it is over.
  */
 import { type Clock, type Effect, HoldfastError, LIMITS } from '@holdfast/core';
 
 export class CallGate {
   readonly #clock: Clock;
   readonly #atOnce: number;
-  readonly #timeoutMs: number;
+  readonly #timeoutMs: number | undefined;
   readonly #waiting: (() => void)[] = [];
   #running = 0;
 
-  constructor(clock: Clock, atOnce: number, timeoutMs: number) {
+  constructor(clock: Clock, atOnce: number, timeoutMs?: number) {
     this.#clock = clock;
     this.#atOnce = atOnce;
     this.#timeoutMs = timeoutMs;
@@ -23,10 +23,17 @@ export class CallGate {
 
   async run<T>(call: () => Promise<T>, effect: Effect = 'none'): Promise<T> {
     await this.#enter();
-    const running = call();
+    let running: Promise<T>;
+    try {
+      running = call();
+    } catch (error) {
+      this.#leave();
+      throw error;
+    }
     const leave = (): void => this.#leave();
     running.then(leave, leave);
-    return within(this.#clock, this.#timeoutMs, running, effect);
+    const timeoutMs = this.#timeoutMs;
+    return timeoutMs === undefined ? running : within(this.#clock, timeoutMs, running, effect);
   }
 
   #enter(): Promise<void> | undefined {

@@ -2,6 +2,7 @@
 import { ByteReader, hasCode, HoldfastError } from '@holdfast/core';
 import type { EntryFacts } from '../decide-write.ts';
 import { openEnvelope, readEnvelope } from '../envelope.ts';
+import type { KvWrite } from '../kv-backend.ts';
 import type { KvEntry } from '../kv-store.ts';
 
 /** No envelope is longer. */
@@ -34,6 +35,15 @@ export function factsOrDamage(read: () => EntryFacts): EntryFacts | Error {
     if (error instanceof HoldfastError) return error;
     throw error;
   }
+}
+
+/**
+ * What is damaged can be deleted, and a copy from elsewhere may take its place. Everything else
+ * would need its place in the order, or its version.
+ */
+export function replacesDamage(write: KvWrite): boolean {
+  if (write.type === 'del') return write.ifVersion === undefined;
+  return write.type === 'put' && write.stamp !== undefined;
 }
 
 function checked<T>(read: () => T): T {

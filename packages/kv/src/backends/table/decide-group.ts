@@ -7,6 +7,7 @@ import { decideWrite, type EntryFacts } from '../../decide-write.ts';
 import { encodeEnvelope } from '../../envelope.ts';
 import type { KvWrite } from '../../kv-backend.ts';
 import type { KvAck, KvChange } from '../../kv-store.ts';
+import { replacesDamage } from '../stored-entry.ts';
 import type { TableChange, TablePut, TableState } from './entry-table.ts';
 
 export interface DecidedCall {
@@ -104,15 +105,6 @@ function factsOf(
   if (own.entries.has(key)) return own.entries.get(key)?.facts;
   if (before.entries.has(key)) return before.entries.get(key)?.facts;
   return state.entries.get(key);
-}
-
-/**
- * What is damaged can be deleted, and a copy from elsewhere may take its place. Everything else
- * would need its place in the order, or its version.
- */
-function replacesDamage(write: KvWrite): boolean {
-  if (write.type === 'del') return write.ifVersion === undefined;
-  return write.type === 'put' && write.stamp !== undefined;
 }
 
 function changeOf(state: TableState, draft: Draft): TableChange | undefined {

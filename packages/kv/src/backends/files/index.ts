@@ -1,0 +1,1 @@
+export * from './open-files-kv-store.ts';
