@@ -36,6 +36,13 @@ describe('serveSettings', () => {
     expect(settingsOf({ port: '2' }, env)).toEqual({ port: 2, host: 'localhost', memory: true });
   });
 
+  it('takes what came to nothing for a mistake where a key is asked for, and a flag given', () => {
+    expect(() => settingsOf({ 'key-file': '' })).toThrow('--key-file is empty');
+    expect(() => settingsOf({ 'key-command': '' })).toThrow('--key-command is empty');
+    expect(() => settingsOf({}, { HOLDFAST_KEY: '' })).toThrow('HOLDFAST_KEY is empty');
+    expect(settingsOf({}, { HOLDFAST_PORT: '' })).toEqual({ dir: './data' });
+  });
+
   it('keeps data in ./data, HOLDFAST_DIR or DIR, in rising order', () => {
     expect(settingsOf({})).toEqual({ dir: './data' });
     expect(settingsOf({}, { HOLDFAST_DIR: '/a' })).toEqual({ dir: '/a' });

@@ -112,8 +112,8 @@ export function settingFlags(
 
 export function serveSettings(call: CommandCall): NodeSettingsInput {
   const settings: Record<string, unknown> = readSettings(call, SETTINGS);
-  const key = call.io.env['HOLDFAST_KEY'];
-  if (key !== undefined && key !== '') settings['key'] = key; // a flag would show it to everybody
+  const key = keyFromEnvironment(call);
+  if (key !== undefined) settings['key'] = key;
   const given = call.arguments[0];
   if (given !== undefined) {
     if (call.values.flag('memory')) throw usageError('DIR and --memory exclude each other');
@@ -121,6 +121,13 @@ export function serveSettings(call: CommandCall): NodeSettingsInput {
   }
   if (settings['memory'] === true) return settings;
   return { ...settings, dir: call.io.env['HOLDFAST_DIR'] || DEFAULT_DIR };
+}
+
+/** A flag would show it to everybody. One that came to nothing must not mean: do not encrypt. */
+export function keyFromEnvironment(call: CommandCall): string | undefined {
+  const key = call.io.env['HOLDFAST_KEY'];
+  if (key === '') throw usageError('HOLDFAST_KEY is empty', 'give the key, or unset it');
+  return key;
 }
 
 /** Those of `settings` that flags or the environment give. */
@@ -140,6 +147,7 @@ function settingValue(call: CommandCall, key: string, kind: SettingKind): unknow
   const flag = flagName(key);
   if (kind === 'flag' && call.values.flag(flag)) return true;
   const text = kind === 'flag' ? call.io.env[variableName(key)] : call.values.text(flag);
+  if (text === '' && call.values.given(flag)) throw usageError(`--${flag} is empty`);
   if (text === undefined || text === '') return undefined;
   const origin = call.values.given(flag) ? `--${flag}` : variableName(key);
   return parseText(text, kind, origin);

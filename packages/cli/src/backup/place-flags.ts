@@ -2,7 +2,7 @@
 import type { BackupAccess, KeySourceSettings } from '@holdfast/node';
 import { BACKUP_SETTING_FLAGS } from '../backup-flags.ts';
 import type { CommandCall, Flag } from '../command.ts';
-import { readSettings, settingFlags } from '../serve-settings.ts';
+import { keyFromEnvironment, readSettings, settingFlags } from '../serve-settings.ts';
 
 const { keyFile, keyCommand } = BACKUP_SETTING_FLAGS;
 const { backupRegion, backupEndpoint, backupPathStyle, backupPlainHttp } = BACKUP_SETTING_FLAGS;
@@ -26,8 +26,8 @@ export const PLACE_FLAGS: Readonly<Record<string, Flag>> = {
 
 /** Where the keys are, as `serve` would be told. */
 export function keySettings(call: CommandCall): KeySourceSettings {
-  const key = call.io.env['HOLDFAST_KEY'];
-  return { ...readSettings(call, KEYS), ...(key ? { key } : {}) };
+  const key = keyFromEnvironment(call);
+  return { ...readSettings(call, KEYS), ...(key === undefined ? {} : { key }) };
 }
 
 /** @param place of the backup. */
