@@ -49,6 +49,7 @@ export { DATABASE_CUT_POINTS, type DatabaseCutPoint } from './cut-points.ts';
 export { Database, type DatabaseState, type DatabaseStats } from './database.ts';
 export type { Damage, DamageKind, DamageState, IntegrityStats } from './damage-list.ts';
 export * from './engine.ts';
+export { Flight, parkOnAll } from './flight.ts';
 export { type DatabaseComponents, type DatabaseSettings, openDatabase } from './open-database.ts';
 export { rebalanceDatabase, type RebalanceReport } from './rebalance-database.ts';
 export type { ScrubReport } from './scrubber.ts';

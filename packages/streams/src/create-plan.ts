@@ -144,7 +144,10 @@ function findOrigin(
   }
   if (source.applied.state === 'new') {
     const [flight] = flightsOf(source);
-    return { after: new Promise((resolve) => flight?.park(resolve)) };
+    const after = new Promise<void>((resolve, reject) => {
+      flight?.park((error) => (error?.effect === 'unknown' ? reject(error) : resolve()));
+    });
+    return { after };
   }
   if (forkDepth(planning.directory, source) >= LIMITS.maxForkDepth) {
     throw new HoldfastError(

@@ -3,7 +3,8 @@
  * durable; if they are refused instead, the plan is made again.
  */
 import { isHoldfastError } from '@holdfast/core';
-import { type Attempt, flightsOf, parkOnAll } from './stream-commit.ts';
+import { parkOnAll } from '@holdfast/database';
+import { type Attempt, flightsOf } from './stream-commit.ts';
 import type { StreamDirectory } from './stream-directory.ts';
 
 /** @param paths of the streams that a refusal may be about. */

@@ -9,7 +9,8 @@
  * 3. The tail buffer holds every byte from `collected` to the applied tail, at least.
  * 4. `ownBytes` of a fork begin at its base; what is before belongs to its ancestors.
  */
-import type { HoldfastError, ShardId } from '@holdfast/core';
+import type { ShardId } from '@holdfast/core';
+import type { Flight } from '@holdfast/database';
 import { isJsonContentType } from './content-type.ts';
 import { type Position, START } from './position.ts';
 import type { CreateOperation, ForkOrigin } from './stream-operations.ts';
@@ -33,11 +34,6 @@ export interface StreamView {
   streamSeq: string | undefined;
   /** Forks that name this stream as their source. */
   forks: number;
-}
-
-/** A commit of this stream on its way; see `StreamCommit`. */
-export interface Flight {
-  park(after: (error: HoldfastError | undefined) => void): void;
 }
 
 export interface StreamOrigin extends StreamConfig {

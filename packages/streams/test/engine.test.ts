@@ -92,6 +92,23 @@ describe('what rests on commits in flight waits for them', () => {
     }
   });
 
+  test('a question that rests on a commit of unknown end is answered when it is asked later, too', async () => {
+    const f = await EngineFixture.open();
+    await f.create('a');
+    const first = f.send('a', 'x', { producer: P });
+    const source = f.engine.create({ path: 'source', closed: false });
+    const lost = Promise.allSettled([first, source]);
+    f.host.fail();
+    await lost;
+    const later = [
+      f.send('a', 'x', { producer: P }),
+      f.engine.create({ path: 'fork', closed: false, fork: { source: 'source' } }),
+    ];
+    for (const end of await Promise.allSettled(later)) {
+      expect(end).toMatchObject({ reason: { effect: 'unknown' } });
+    }
+  });
+
   test('a closed stream is reported when its closure is durable, and not if it was refused', async () => {
     const f = await EngineFixture.open();
     await f.create('a');

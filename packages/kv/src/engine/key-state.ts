@@ -9,7 +9,7 @@
  * 4. A write in `queue` is planned only as its first: so the order of calls is kept.
  */
 import type { ShardId } from '@holdfast/core';
-import type { KvFlight } from './kv-commit.ts';
+import type { Flight } from '@holdfast/database';
 import type { StoredFacts } from './kv-operations.ts';
 import type { PendingWrite } from './pending-write.ts';
 
@@ -28,7 +28,7 @@ export class KeyState {
   applied: AppliedEntry | undefined;
   inFlight = 0;
   planned: StoredFacts | undefined;
-  lastCommit: KvFlight | undefined;
+  lastCommit: Flight | undefined;
   readonly queue: PendingWrite[] = [];
 
   constructor(store: string, key: string, shard: ShardId) {

@@ -11,13 +11,13 @@
  *    made again when they are refused: before every call that came after it.
  */
 import { type Clock, cut, HoldfastError, LIMITS } from '@holdfast/core';
-import type { EngineHost } from '@holdfast/database';
+import { type EngineHost, type Flight, parkOnAll } from '@holdfast/database';
 import { decideWrite } from '../decide-write.ts';
 import type { KvWrite } from '../kv-backend.ts';
 import { abortedError } from '../kv-errors.ts';
 import type { KvAck } from '../kv-store.ts';
 import type { KeyState } from './key-state.ts';
-import { KvCommit, type KvFlight, parkOnAll } from './kv-commit.ts';
+import { KvCommit } from './kv-commit.ts';
 import { KV_RECORDS, type KvRecord, type StoredFacts } from './kv-operations.ts';
 import { decodeEntryRow, entryRowKey } from './kv-rows.ts';
 import type { PendingWrite } from './pending-write.ts';
@@ -232,13 +232,13 @@ export class KvWriter {
 
   /** I4. */
   #answer(call: PendingWrite, answer: () => void): void {
-    const flights = new Set<KvFlight>();
+    const flights = new Set<Flight>();
     for (const { lastCommit } of call.states) if (lastCommit !== undefined) flights.add(lastCommit);
     if (flights.size === 0) {
       answer();
       return;
     }
-    parkOnAll(flights, (error) => {
+    parkOnAll([...flights], (error) => {
       if (error === undefined) answer();
       else if (error.effect === 'none') {
         this.#enter(call, true);
