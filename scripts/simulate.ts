@@ -1,6 +1,6 @@
 /**
- * `npm run simulate`: crash histories of log, database, archive, snapshots, objects, streams and subscriptions
- * on a simulated disk, and of whole nodes with their clients in a virtual world, more than `npm test`
+ * `npm run simulate`: crash histories of log, database, archive, snapshots, objects, streams, subscriptions
+ * and key-value stores on a simulated disk, and of whole nodes with their clients in a virtual world, more than `npm test`
  * has time for. Prints how many ran; a failure prints the command that replays it.
  *
  *   npm run simulate -- --histories 20000 --seed 1
@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { runArchiveHistories } from '../packages/database/test/archive-simulation.ts';
 import { runDatabaseHistories } from '../packages/database/test/database-simulation.ts';
 import { runSnapshotHistories } from '../packages/database/test/snapshot-simulation.ts';
+import { runKvHistories } from '../packages/kv/test/kv-simulation.ts';
 import { runLogHistories } from '../packages/log/test/log-simulation.ts';
 import { runWorldHistories } from '../packages/node/test/world/world-history.ts';
 import { runObjectHistories } from '../packages/objects/test/object-simulation.ts';
@@ -29,6 +30,7 @@ const SIMULATIONS: Readonly<Record<string, { readonly run: Run; readonly share: 
   snapshots: { run: runSnapshotHistories, share: 0.005 },
   objects: { run: runObjectHistories, share: 0.115 },
   streams: { run: runStreamHistories, share: 0.05 },
+  kv: { run: runKvHistories, share: 0.02 },
   restore: { run: (range) => runRestoreHistories(range), share: 0.0005 },
   subscriptions: { run: runSubscriptionHistories, share: 0.01 },
   world: { run: runWorldHistories, share: 0.005 },

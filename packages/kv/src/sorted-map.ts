@@ -9,11 +9,13 @@
 import { compareKeys } from './kv-key.ts';
 
 const MAX_CHUNK_KEYS = 256;
+/** Below this part of all, keys are deleted one by one. */
+const FEW_FRACTION = 16;
 
 export class SortedMap<V> {
   readonly #compare: (a: string, b: string) => number;
   readonly #values = new Map<string, V>();
-  readonly #chunks: string[][] = [];
+  #chunks: string[][] = [];
   #changes = 0;
 
   constructor(compare: (a: string, b: string) => number = compareKeys) {
@@ -46,6 +48,18 @@ export class SortedMap<V> {
     chunk.splice(this.#within(chunk, key), 1);
     if (chunk.length === 0) this.#chunks.splice(at, 1);
     return true;
+  }
+
+  /** Many at once: in one pass over all, where that is less. */
+  deleteAll(keys: readonly string[]): void {
+    if (keys.length < this.#values.size / FEW_FRACTION) {
+      for (const key of keys) this.delete(key);
+      return;
+    }
+    this.#changes++;
+    for (const key of keys) this.#values.delete(key);
+    const left = this.#chunks.map((chunk) => chunk.filter((key) => this.#values.has(key)));
+    this.#chunks = left.filter((chunk) => chunk.length > 0);
   }
 
   /** The values, in no order. */

@@ -170,6 +170,39 @@ describe('the key-value engine', () => {
     });
   });
 
+  it('frees a value that moved after it was replaced', () => {
+    const world = new World();
+    return world.run(async () => {
+      const life = await world.open({ shardCount: 2 });
+      const { database } = life;
+      const store = life.engine.store('main');
+      const names = Array.from({ length: 60 }, (_, at) => `k${at}`);
+      const here = names.filter((key) => database.shardOf(`kv:main:${key}`) === 0).slice(0, 10);
+      const there = names.find((key) => database.shardOf(`kv:main:${key}`) === 1) as string;
+      const cut = async (): Promise<void> => {
+        await database.checkpoint();
+        await sleep(world.clock, 1_000);
+      };
+      for (const key of here) await store.put(key, large(1));
+      await cut();
+      for (const key of here.slice(0, 7)) await store.del(key);
+      await cut(); // buries seven
+      await store.del(here[7] as string);
+      await cut(); // frees them, buries one: the file is sparse now
+      await store.put(there, Buffer.from('1'));
+      await cut(); // moves what is left, with the shard at rest
+      for (const key of here.slice(8)) await store.del(key);
+      for (let cuts = 0; cuts < 3; cuts++) {
+        await cut();
+        for (const key of [here[0] as string, there]) await store.put(key, Buffer.from(`${cuts}`));
+      }
+      await cut();
+      expect(world.fs.disk.paths().filter((path) => path.endsWith('.hfx'))).toEqual([]);
+      await assertNoLeaks(database, new Map([['main', store]]));
+      await life.close();
+    });
+  });
+
   it('decides a condition again when the write it rested on was refused', () => {
     const world = new World();
     return world.run(async () => {
@@ -179,7 +212,9 @@ describe('the key-value engine', () => {
       world.fs.disk.capacityBytes = world.fs.disk.usedBytes;
       const put = store.put('key', Buffer.alloc(1_000_000));
       const condition = store.put('key', Buffer.from('also'), { ifAbsent: true });
+      const stale = store.del('key', { ifVersion: 1_000 });
       const del = store.del('key');
+      await expect(stale).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' });
       const results = await Promise.allSettled([put, condition, del]);
       world.fs.disk.capacityBytes = Infinity;
       const codes = results.map((result) =>

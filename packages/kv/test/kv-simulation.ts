@@ -192,12 +192,37 @@ class History {
       await life.database.checkpoint();
       this.#totals.checkpoints++;
     } else if (dice === 18) await life.database.compact();
-    else await this.#quiet();
+    else await this.#compare();
     if (this.#random.integer(3) === 0) await this.#quiet();
+  }
+
+  /** A process that lives sees what was acknowledged, and nothing else. */
+  async #compare(): Promise<void> {
+    await this.#quiet();
+    for (const [name, store] of this.#stores) {
+      for (const [key, { base }] of this.#model(name).keys) {
+        const entry = await store.getEntry(key);
+        const value = entry === undefined ? undefined : Buffer.from(entry.value).toString();
+        same(
+          `${name} ${key}`,
+          [value?.slice(0, 40), entry?.version],
+          [base?.value?.slice(0, 40), base?.version],
+        );
+      }
+    }
+  }
+
+  /** What is being read while it changes must not be remembered as it was. */
+  #glance(name: string, key: string): void {
+    if (this.#random.integer(2) === 0)
+      this.#store(name)
+        .get(key)
+        .catch(() => undefined);
   }
 
   #put(): void {
     const [name, key] = this.#place();
+    this.#glance(name, key);
     const value = this.#value();
     const ttlMs = this.#random.integer(6) === 0 ? TTL_MS : undefined;
     const expiresAtMs = ttlMs === undefined ? undefined : this.#clock.now() + ttlMs;

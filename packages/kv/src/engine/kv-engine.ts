@@ -239,11 +239,15 @@ export class KvEngine implements Engine<KvRecord> {
       ledger.saved = counter;
       shard.put(counterRowKey(identity), encodeCounterRow(counter));
     }
+    const collected = new Map<string, KeyState[]>();
     for (const state of ledger.dirty) {
       collectEntry(shard, graves, state);
       this.#due(state, 'remove');
-      this.#keysOf(state.store).setCollected(state);
+      const ofStore = collected.get(state.store);
+      if (ofStore === undefined) collected.set(state.store, [state]);
+      else ofStore.push(state);
     }
+    for (const [store, states] of collected) this.#keysOf(store).setCollected(states);
     ledger.dirty.clear();
     void cut('kv.collected');
     if (this.#open) this.#findGraves();

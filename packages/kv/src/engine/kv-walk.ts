@@ -183,18 +183,31 @@ export class KvWalk {
 
   async #resolve(all: readonly Met[]): Promise<KvEntry[]> {
     const now = this.#now();
-    const found = await Promise.all(
-      all.map(async ({ key, position, entry }) => {
-        if (entry !== undefined) return { key, entry };
-        const read = await this.#reader.read(this.#keys, key);
-        if (read === undefined) return undefined;
+    const missing = all.filter(({ entry }) => entry === undefined);
+    const read = missing.length === 0 ? NONE : await this.#read(missing);
+    const entries: KvEntry[] = [];
+    for (const met of all) {
+      const entry = met.entry ?? read.get(met);
+      if (entry !== undefined && !isExpired(entry.facts, now))
+        entries.push(entryOf(met.key, entry));
+    }
+    return entries;
+  }
+
+  async #read(missing: readonly Met[]): Promise<ReadonlyMap<Met, ReadEntry>> {
+    const found = new Map<Met, ReadEntry>();
+    await Promise.all(
+      missing.map(async (met) => {
+        const { key, position } = met;
+        const entry = await this.#reader.read(this.#keys, key);
+        if (entry === undefined) return;
         // Deleted and created anew since: it stands elsewhere in the order.
-        const place = this.#order.position({ key, number: read.facts.seq });
-        return place === position ? { key, entry: read } : undefined;
+        const place = this.#order.position({ key, number: entry.facts.seq });
+        if (place === position) found.set(met, entry);
       }),
     );
-    return found.flatMap((each) =>
-      each === undefined || isExpired(each.entry.facts, now) ? [] : [entryOf(each.key, each.entry)],
-    );
+    return found;
   }
 }
+
+const NONE: ReadonlyMap<Met, ReadEntry> = new Map();

@@ -71,13 +71,23 @@ export class StoreKeys {
     }
   }
 
-  /** The rows say now what was applied. */
-  setCollected(state: KeyState): void {
-    const { applied } = state;
-    this.setApplied(state, undefined);
-    state.resting = applied?.facts;
-    state.known = true;
-    state.dirty = false;
-    this.release(state);
+  /** The rows say now what was applied to these. */
+  setCollected(states: readonly KeyState[]): void {
+    const byKey: string[] = [];
+    const byCreated: string[] = [];
+    for (const state of states) {
+      const { applied, key } = state;
+      if (applied !== undefined) {
+        byKey.push(key);
+        byCreated.push(createdPosition(applied.facts.seq, key));
+      }
+      state.applied = undefined;
+      state.resting = applied?.facts;
+      state.known = true;
+      state.dirty = false;
+      this.release(state);
+    }
+    this.byKey.deleteAll(byKey);
+    this.byCreated.deleteAll(byCreated);
   }
 }
