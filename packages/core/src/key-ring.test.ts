@@ -34,6 +34,7 @@ describe('key ring', () => {
   it('refuses no key, a short key, a public key and one key twice', () => {
     expect(() => new KeyRing([], random)).toThrow(invalid);
     expect(() => new KeyRing([createSecretKey(Buffer.alloc(31))], random)).toThrow(invalid);
+    expect(() => new KeyRing([one, createSecretKey(Buffer.alloc(32))], random)).toThrow('zeros');
     expect(() => new KeyRing([one, createSecretKey(Buffer.alloc(32, 1))], random)).toThrow(invalid);
   });
 

@@ -22,6 +22,8 @@ const DRAWN_BYTES = 4096;
 const KEY_ID_LABEL = 'holdfast key id';
 const CHECK_LABEL = 'holdfast key check';
 const BLOCK_LABEL = 'holdfast block';
+/** What a file that lost its bytes, or a program that failed, gives for a raw key. */
+const ALL_ZERO = createSecretKey(Buffer.alloc(KEY_BYTES));
 
 /** A key and the number that blocks name it by. */
 export interface NumberedKey {
@@ -54,7 +56,7 @@ export class KeyRing {
   readonly #derived = new Map<string, FileKey>();
 
   /**
-   * Throws `INVALID_KEY` for no key, a key that is not 32 bytes, or two with one id.
+   * Throws `INVALID_KEY` for no key, a key that is not 32 bytes or only zeros, or two with one id.
    *
    * @param keys the first is active.
    * @param random where nonces come from.
@@ -142,7 +144,10 @@ export class KeyRing {
 
 /** A fingerprint; says nothing of the key that helps to find it. */
 export function keyIdOf(key: KeyObject): number {
-  return createHash('sha256').update(KEY_ID_LABEL).update(key.export()).digest().readUInt32LE(0);
+  const bytes = key.export();
+  const digest = createHash('sha256').update(KEY_ID_LABEL).update(bytes).digest();
+  bytes.fill(0);
+  return digest.readUInt32LE(0);
 }
 
 /** How a key id is written for people, and in the layout. */
@@ -170,6 +175,7 @@ function numbered(keys: readonly KeyObject[]): ReadonlyMap<number, KeyObject> {
     if (key.type !== 'secret' || key.symmetricKeySize !== KEY_BYTES) {
       throw invalidKey(`a key must be ${KEY_BYTES} bytes key=${index + 1}`);
     }
+    if (key.equals(ALL_ZERO)) throw invalidKey(`a key must not be all zeros key=${index + 1}`);
     const id = keyIdOf(key);
     if (id === 0) throw invalidKey(`this key cannot be used, generate another key=${index + 1}`);
     if (found.has(id)) {

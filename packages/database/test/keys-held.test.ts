@@ -61,3 +61,32 @@ it('a key stays while a snapshot is made of files that are under it', () => {
     },
   );
 });
+
+it('a key that is missing is no damage: nothing is mended, set aside or served otherwise', async () => {
+  const random = new SeededRandom(1);
+  const clock = new SimClock(random);
+  const fileSystem = new SimFs();
+  const keys = ringOf(1);
+  await clock.run(
+    (async () => {
+      const { database, engine } = await openArchived({ fileSystem, clock, random, keys });
+      await fill(engine, 0, 10);
+      await database.checkpoint();
+      await database.scrub(); // second copies
+      const { disk } = fileSystem;
+      const files = (): Map<string, string> =>
+        new Map(disk.paths().map((path) => [path, disk.content(path).toString('hex')]));
+      const before = files();
+      keys.replace(ringOf(2).exportKeys()); // as no rotation would
+      await expect(engine.get('key 3')).rejects.toMatchObject({ code: 'KEY_MISSING' });
+      await expect(database.verify()).rejects.toMatchObject({ code: 'KEY_MISSING' });
+      await database.scrub().catch(() => undefined);
+      expect(database.damages()).toEqual([]);
+      expect(files()).toEqual(before);
+      keys.replace(ringOf(1).exportKeys());
+      expect((await engine.get('key 3'))?.length).toBe(3_000);
+      expect(await database.verify()).toEqual([]);
+      await database.close();
+    })(),
+  );
+});
