@@ -74,7 +74,7 @@ export class Administration {
           );
     this.keys = new EmbeddedKeys({ database, source: parts.keySource, ring: parts.keys });
     this.snapshots = new EmbeddedSnapshots(
-      { snapshots: () => database.snapshots, drills: this.#drills, nowMs: () => clock.now() },
+      { snapshots: () => database.snapshots, drills: this.#drills },
       settings,
     );
     this.archive = {

@@ -27,6 +27,7 @@ import { type Lease, type LeasePurpose, RepositoryLeases } from './lease.ts';
 import { resolveLineage } from './lineage.ts';
 import type { Repository } from './repository.ts';
 import { RecentlySwept } from './recently-swept.ts';
+import { coverRecords } from './restore-coverage.ts';
 import { chooseKept, type RetentionRules } from './retention.ts';
 import {
   infoOf,
@@ -182,13 +183,18 @@ export class DatabaseSnapshots {
     });
   }
 
-  /** The newest one that the history of the newest writer can be restored from. */
+  /** The newest one that the newest writer's history can be restored from, up to its end. */
   newest(options: CallOptions = {}): Promise<SnapshotInfo | undefined> {
     return this.#read(options, async (signal) => {
-      const lineage = resolveLineage(await this.#parts.repository.claims({ signal }));
+      const { repository } = this.#parts;
       const { snapshots } = await this.#catalog.list({ signal });
       this.#newest = snapshots[0];
-      return snapshots.find(({ epoch, lsn }) => lineage?.holds(epoch, lsn) === true);
+      const lineage = resolveLineage(await repository.claims({ signal }));
+      const found = snapshots.find(({ epoch, lsn }) => lineage?.holds(epoch, lsn) === true);
+      if (lineage === undefined || found === undefined) return undefined;
+      // A log that was let go before it was archived leaves a gap, which only a snapshot bridges.
+      const { goesOnAt } = await coverRecords(repository, lineage, found.lsn, { signal });
+      return goesOnAt === undefined ? found : undefined;
     });
   }
 
@@ -224,28 +230,29 @@ export class DatabaseSnapshots {
   /** Removes what nothing needs any more. `dryRun` needs neither the lease nor the writer. */
   async sweep(options: SweepOptions = {}): Promise<SweepReport> {
     if (options.dryRun === true) {
-      return this.#read(options, (signal) => this.#sweep({ lease: undefined, signal }, options));
+      return this.#read(options, (signal) => this.#sweep({ signal }, options));
     }
     return this.#change('sweep', options, (work) => this.#sweep(work, options));
   }
 
-  /** Deletes the snapshots that the rules do not keep, then sweeps. One it cannot read ends it. */
+  /**
+   * Deletes the snapshots that the rules do not keep, then sweeps. One it cannot read ends it.
+   * `dryRun` needs neither the lease nor the writer.
+   */
   async prune(rules: RetentionRules, options: SweepOptions = {}): Promise<PruneReport> {
-    const { clock, writer } = this.#parts;
+    if (options.dryRun === true) {
+      return this.#read(options, async (signal) => {
+        const chosen = await this.#choose(rules, signal);
+        const without = new Set(chosen.deleted);
+        return { ...chosen, sweep: await this.#sweep({ signal, without }, options) };
+      });
+    }
     return this.#change('prune', options, async (work) => {
       const { signal } = work;
-      const { snapshots, unreadable } = await this.#catalog.list({ signal });
-      const [first] = unreadable;
-      if (first !== undefined) throw first.problem;
-      await writer.check({ signal });
-      const kept = chooseKept(snapshots, rules, clock.now());
-      const deleted: string[] = [];
-      for (const { snapshotId } of snapshots) {
-        if (kept.has(snapshotId)) continue;
-        await this.#delete(snapshotId, work);
-        deleted.push(snapshotId);
-      }
-      return { deleted, kept: [...kept], sweep: await this.#sweep(work, options) };
+      await this.#parts.writer.check({ signal });
+      const chosen = await this.#choose(rules, signal);
+      for (const snapshotId of chosen.deleted) await this.#delete(snapshotId, work);
+      return { ...chosen, sweep: await this.#sweep(work, options) };
     });
   }
 
@@ -286,12 +293,31 @@ export class DatabaseSnapshots {
     return new Map(ids.map((id) => [id, LIMITS.blockBytes]));
   }
 
+  /** The newest snapshot that the history of the newest writer begins with stays in any case. */
+  async #choose(rules: RetentionRules, signal: AbortSignal): Promise<Omit<PruneReport, 'sweep'>> {
+    const { repository, clock } = this.#parts;
+    const { snapshots, unreadable } = await this.#catalog.list({ signal });
+    const [first] = unreadable;
+    if (first !== undefined) throw first.problem;
+    const lineage = resolveLineage(await repository.claims({ signal }));
+    const leads = ({ epoch, lsn }: SnapshotInfo): boolean => lineage?.holds(epoch, lsn) === true;
+    const kept = chooseKept(snapshots, rules, clock.now(), leads);
+    const deleted = snapshots.map(({ snapshotId }) => snapshotId).filter((id) => !kept.has(id));
+    return { deleted, kept: [...kept] };
+  }
+
+  /** Without a lease it deletes nothing. */
   #sweep(
-    { lease, signal }: { readonly lease: Lease | undefined; readonly signal: AbortSignal },
+    work: {
+      readonly signal: AbortSignal;
+      readonly lease?: Lease;
+      readonly without?: ReadonlySet<string>;
+    },
     { graceMs = LIMITS.sweepGraceMs }: SweepOptions,
   ): Promise<SweepReport> {
+    const { signal, lease, without } = work;
     const parts = { ...this.#parts, lease, recentlySwept: this.#recentlySwept };
-    return new Sweep(parts, { graceMs, signal }).run();
+    return new Sweep(parts, { graceMs, signal, without }).run();
   }
 
   #read<Result>(

@@ -11,6 +11,7 @@
 import { type BlockCodec, hasCode, HoldfastError, LIMITS, type Lsn } from '@holdfast/core';
 import type { CallOptions, ObjectStore } from '@holdfast/objects';
 import { type DecodedArchivePiece, decodeArchivePiece } from './archive-piece.ts';
+import { inParallel } from './in-parallel.ts';
 import { type ArchivePieceName, RepositoryNames } from './repository-names.ts';
 import { decodeRestorePoint, encodeRestorePoint, type RestorePoint } from './restore-point.ts';
 import { damagedObject } from './sealed-object.ts';
@@ -37,6 +38,9 @@ export interface ListedPart {
   readonly key: string;
   readonly bytes: number;
 }
+
+/** There is one for each start of each writer. */
+const CLAIMS_AT_ONCE = 8;
 
 export class Repository {
   readonly store: ObjectStore;
@@ -69,13 +73,16 @@ export class Repository {
 
   /** All of them, rising; what a lineage is resolved from. */
   async claims(options: CallOptions = {}): Promise<WriterClaim[]> {
+    const epochs = await this.epochs(options);
     const claims: WriterClaim[] = [];
-    for (const epoch of await this.epochs(options)) {
-      const claim = await this.claim(epoch, options);
-      if (claim === undefined) throw vanished(this.names.claim(epoch));
+    const signal = options.signal ?? new AbortController().signal;
+    await inParallel(epochs, CLAIMS_AT_ONCE, signal, async (epoch, call) => {
+      // A signal of its own: many calls listening to one look like a leak.
+      const claim = await this.claim(epoch, { signal: AbortSignal.any([call]) });
+      if (claim === undefined) throw missingObject(this.names.claim(epoch));
       claims.push(claim);
-    }
-    return claims;
+    });
+    return claims.sort((one, other) => one.epoch - other.epoch);
   }
 
   /** `PRECONDITION_FAILED` when somebody has that epoch. */
@@ -140,7 +147,7 @@ export class Repository {
   /** The records of one piece, checked. `FILE_MISSING` when it is gone. */
   async readPiece(piece: ListedPiece, options: CallOptions = {}): Promise<DecodedArchivePiece> {
     const bytes = await this.read(piece.key, LIMITS.maxArchivePieceBytes, options);
-    if (bytes === undefined) throw vanished(piece.key);
+    if (bytes === undefined) throw missingObject(piece.key);
     return decodeArchivePiece(this.codec, piece.key, piece, bytes);
   }
 
@@ -220,9 +227,9 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void> 
   yield bytes;
 }
 
-/** It was listed. */
-function vanished(key: string): HoldfastError {
-  return new HoldfastError('FILE_MISSING', `object of the repository is gone key=${key}`, {
+/** It is named by another one, or was listed. */
+export function missingObject(key: string): HoldfastError {
+  return new HoldfastError('FILE_MISSING', `object of the repository is missing key=${key}`, {
     details: { path: key },
   });
 }

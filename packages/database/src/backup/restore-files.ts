@@ -18,8 +18,7 @@ import {
 } from '@holdfast/core';
 import { hasCode } from '@holdfast/core';
 import { inParallel } from './in-parallel.ts';
-import type { Repository } from './repository.ts';
-import { missingObject } from './restore-records.ts';
+import { missingObject, type Repository } from './repository.ts';
 import { damagedObject } from './sealed-object.ts';
 import type { SnapshotFile, SnapshotPart } from './snapshot-manifest.ts';
 

@@ -10,11 +10,9 @@
  */
 import { closestName, HoldfastError, type Lsn } from '@holdfast/core';
 import type { CallOptions } from '@holdfast/objects';
-import { inParallel } from './in-parallel.ts';
 import { type Lineage, resolveLineage } from './lineage.ts';
-import type { Repository } from './repository.ts';
+import { missingObject, type Repository } from './repository.ts';
 import { type Coverage, coverRecords, type PlannedPiece } from './restore-coverage.ts';
-import { missingObject, readPiece } from './restore-records.ts';
 import { damagedObject } from './sealed-object.ts';
 import type { SnapshotManifest } from './snapshot-manifest.ts';
 import type { WriterClaim } from './writer-claim.ts';
@@ -56,8 +54,6 @@ export interface RestorePlan {
   readonly bytes: number;
 }
 
-const CLAIMS_AT_ONCE = 8;
-
 /**
  * Rejects with `RESTORE_TARGET_UNREACHABLE`, `RESTORE_POINT_NOT_FOUND`, `RESTORE_GAP`, or with what
  * is wrong with an object: `FILE_MISSING`, `CHECKSUM_MISMATCH`, `FORMAT_INVALID`, `KEY_MISSING`.
@@ -68,7 +64,7 @@ export async function planRestore(
   options: CallOptions = {},
 ): Promise<RestorePlan> {
   for (;;) {
-    const claims = await claimsOf(repository, options);
+    const claims = await repository.claims(options);
     if (request.epoch !== undefined && !claims.some(({ epoch }) => epoch === request.epoch)) {
       throw unreachable(`there is no writer of this epoch epoch=${request.epoch}`);
     }
@@ -199,7 +195,7 @@ class Planning {
         continue;
       }
       if (piece.fromMs > timeMs) return lsn;
-      const { records } = await readPiece(this.#repository, piece, this.#options);
+      const { records } = await this.#repository.readPiece(piece, this.#options);
       const found = records.findLast((record) => record.committedAtMs <= timeMs);
       if (found === undefined || found.lsn < from) return lsn;
       return Math.min(found.lsn, to) as Lsn;
@@ -212,7 +208,7 @@ class Planning {
     snapshot: SnapshotManifest | undefined,
     { reached, newest, goesOnAt }: Coverage,
   ): Promise<void> {
-    if (lsn >= 1 && lsn <= reached) return;
+    if (lsn <= reached && (lsn >= 1 || snapshot !== undefined)) return; // 0: nothing happened yet
     const isBehindAll = lsn > newest;
     if (!isBehindAll && lsn >= 1 && (snapshot !== undefined || reached > 0)) {
       const lastMissing = Math.min(lsn, (goesOnAt ?? newest + 1) - 1);
@@ -286,21 +282,9 @@ class Planning {
     const last = pieces.at(-1);
     if (last === undefined) return snapshot?.committedAtMs ?? 0;
     if (last.piece.lastLsn === lsn) return last.piece.toMs;
-    const { records } = await readPiece(this.#repository, last.piece, this.#options);
+    const { records } = await this.#repository.readPiece(last.piece, this.#options);
     return records[lsn - last.piece.firstLsn]?.committedAtMs ?? last.piece.toMs;
   }
-}
-
-async function claimsOf(repository: Repository, options: CallOptions): Promise<WriterClaim[]> {
-  const claims: WriterClaim[] = [];
-  const epochs = await repository.epochs(options);
-  const signal = options.signal ?? new AbortController().signal;
-  await inParallel(epochs, CLAIMS_AT_ONCE, signal, async (epoch, both) => {
-    const claim = await repository.claim(epoch, { signal: AbortSignal.any([both]) });
-    if (claim === undefined) throw missingObject(repository.names.claim(epoch));
-    claims.push(claim);
-  });
-  return claims;
 }
 
 /** False when a writer began meanwhile; one that has pieces and no claim has lost its claim. */

@@ -6,15 +6,12 @@
  * 1. What comes out is consecutive and whole, or the iteration rejects naming the object.
  * 2. Two pieces are held in memory: the one that is given out and the one that is fetched.
  */
-import { assert, HoldfastError, LIMITS, type Lsn } from '@holdfast/core';
+import { assert, HoldfastError, type Lsn } from '@holdfast/core';
 import type { StoredRecord } from '@holdfast/log';
 import type { CallOptions } from '@holdfast/objects';
-import { decodeArchivePiece, type DecodedArchivePiece } from './archive-piece.ts';
+import type { DecodedArchivePiece } from './archive-piece.ts';
 import type { ListedPiece, Repository } from './repository.ts';
 import type { PlannedPiece } from './restore-coverage.ts';
-
-/** The records and what is around each of them, or one record that is larger. */
-const MAX_PIECE_BYTES = 2 * Math.max(LIMITS.archivePieceBytes, LIMITS.maxRecordBytes);
 
 /** @param shardCount of the state that the records are applied to. */
 export async function* recordsOf(
@@ -42,30 +39,12 @@ export async function* recordsOf(
   }
 }
 
-/** @throws `FILE_MISSING` when it is gone; whatever `decodeArchivePiece` throws. */
-export async function readPiece(
-  repository: Repository,
-  piece: ListedPiece,
-  options: CallOptions,
-): Promise<DecodedArchivePiece> {
-  const { key } = piece;
-  const bytes = await repository.read(key, MAX_PIECE_BYTES, options);
-  if (bytes === undefined) throw missingObject(key);
-  return decodeArchivePiece(repository.codec, key, piece, bytes);
-}
-
-export function missingObject(key: string): HoldfastError {
-  return new HoldfastError('FILE_MISSING', `object of the repository is missing key=${key}`, {
-    details: { path: key },
-  });
-}
-
 async function fetch(
   repository: Repository,
   planned: PlannedPiece | undefined,
   options: CallOptions,
 ): Promise<DecodedArchivePiece | undefined> {
-  return planned === undefined ? undefined : readPiece(repository, planned.piece, options);
+  return planned === undefined ? undefined : repository.readPiece(planned.piece, options);
 }
 
 /** Where one piece follows another of its epoch, it names it. */

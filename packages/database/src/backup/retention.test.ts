@@ -3,6 +3,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { chooseKept, type RetainedSnapshot } from './retention.ts';
 
+/** There is one history. */
+const lead = (): boolean => true;
+
 const DAY = 86_400_000;
 /** A Monday. */
 const MONDAY = Date.UTC(2026, 10, 16);
@@ -20,6 +23,7 @@ const kept = (
     times.map((at) => snapshot(at)),
     rules,
     now,
+    lead,
   );
   return times.filter((at) => ids.has(`${at}-${at}`));
 };
@@ -58,9 +62,15 @@ describe('retention', () => {
   it('takes for the newest the one of the newest writer, whatever its clock or LSN', () => {
     const before = { ...snapshot(900, 1_000), epoch: 1 };
     const restored = { ...snapshot(500, 600), epoch: 2 };
-    expect(chooseKept([before, restored], { keepLast: 1 }, 900)).toEqual(
+    expect(chooseKept([before, restored], { keepLast: 1 }, 900, lead)).toEqual(
       new Set([restored.snapshotId]),
     );
+  });
+
+  it('keeps what leads to the newest history, which a restore began before newer snapshots', () => {
+    const [before, abandoned] = [snapshot(40), snapshot(90)];
+    const kept = chooseKept([before, abandoned], { keepLast: 1 }, 100, ({ lsn }) => lsn <= 50);
+    expect(kept).toEqual(new Set([abandoned.snapshotId, before.snapshotId]));
   });
 
   it('keeps the newest, and never more for a smaller rule, whatever the snapshots are', () => {
@@ -82,7 +92,7 @@ describe('retention', () => {
     });
     fc.assert(
       fc.property(snapshots, rules, fc.integer({ min: 0, max: 120 * DAY }), (all, rule, now) => {
-        const stays = chooseKept(all, rule, now);
+        const stays = chooseKept(all, rule, now, lead);
         const newest = all.reduce((a, b) =>
           b.epoch - a.epoch || b.lsn - a.lsn || b.createdAtMs - a.createdAtMs ? newer(a, b) : a,
         );
@@ -108,6 +118,7 @@ describe('retention', () => {
           all.filter(({ snapshotId }) => stays.has(snapshotId)),
           rule,
           now,
+          lead,
         );
         expect(again).toEqual(stays);
       }),

@@ -24,11 +24,17 @@ const DAY_MS = 86_400_000;
 /** 1970 began on a Thursday. */
 const DAYS_BEFORE_MONDAY = 3;
 
-/** Ids of those that stay: the newest always does, and without a rule all do. */
-export function chooseKept(
-  snapshots: readonly RetainedSnapshot[],
+/**
+ * Ids of those that stay: the newest always does, and without a rule all do.
+ *
+ * @param leads to the newest history: the newest of these always stays too. After a restore to an
+ * earlier moment it is not the newest one.
+ */
+export function chooseKept<Snapshot extends RetainedSnapshot>(
+  snapshots: readonly Snapshot[],
   rules: RetentionRules,
   nowMs: number,
+  leads: (snapshot: Snapshot) => boolean,
 ): ReadonlySet<string> {
   const { keepLast, keepDaily, keepWeekly, maxAgeMs } = rules;
   const newestFirst = [...snapshots].sort(compareSnapshots);
@@ -42,18 +48,19 @@ export function chooseKept(
     : new Set(newestFirst);
   const isYoung = ({ createdAtMs }: RetainedSnapshot): boolean =>
     maxAgeMs === undefined || nowMs - createdAtMs <= maxAgeMs;
+  const always = new Set([newestFirst[0], newestFirst.find(leads)]);
   const kept = newestFirst.filter(
-    (snapshot, at) => at === 0 || (wanted.has(snapshot) && isYoung(snapshot)),
+    (snapshot) => always.has(snapshot) || (wanted.has(snapshot) && isYoung(snapshot)),
   );
   return new Set(kept.map(({ snapshotId }) => snapshotId));
 }
 
-function firstOfEach(
-  newestFirst: readonly RetainedSnapshot[],
+function firstOfEach<Snapshot extends RetainedSnapshot>(
+  newestFirst: readonly Snapshot[],
   count: number,
   periodOf: (atMs: number) => number,
-): RetainedSnapshot[] {
-  const first = new Map<number, RetainedSnapshot>();
+): Snapshot[] {
+  const first = new Map<number, Snapshot>();
   for (const snapshot of newestFirst) {
     const period = periodOf(snapshot.createdAtMs);
     if (first.has(period)) continue;

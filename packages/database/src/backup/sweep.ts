@@ -49,6 +49,8 @@ export interface SweepParts {
 export interface SweepSettings {
   readonly graceMs: number;
   readonly signal: AbortSignal;
+  /** Ids of snapshots that are taken for deleted, in a dry run. */
+  readonly without?: ReadonlySet<string> | undefined;
 }
 
 type Counted = 'parts' | 'pieces' | 'restorePoints';
@@ -81,7 +83,7 @@ export class Sweep {
     const { repository, lease } = this.#parts;
     const { graceMs, signal } = this.#settings;
     await this.#assertOurs();
-    await this.#readSnapshots(await repository.snapshots({ signal }));
+    await this.#readSnapshots(await this.#listed());
     const candidates = await this.#candidates();
     await cut('backup.sweepListed');
     await this.#lookAgain();
@@ -102,6 +104,12 @@ export class Sweep {
     const report = { ...this.#counts, leftovers, dryRun: lease === undefined };
     this.#parts.logger.info('backup.swept', { ...report });
     return report;
+  }
+
+  async #listed(): Promise<ListedSnapshot[]> {
+    const { signal, without } = this.#settings;
+    const listed = await this.#parts.repository.snapshots({ signal });
+    return listed.filter(({ id }) => without?.has(id) !== true);
   }
 
   /** I1 */
@@ -159,8 +167,8 @@ export class Sweep {
   /** I2. What is new is needed too. */
   async #lookAgain(): Promise<void> {
     const { repository } = this.#parts;
-    const { signal } = this.#settings;
-    const again = await repository.snapshots({ signal });
+    const { without } = this.#settings;
+    const again = await this.#listed();
     const ids = new Set(again.map(({ id }) => id));
     for (const id of this.#read.keys()) {
       if (!ids.has(id)) throw contradiction(repository.names.snapshot(id));
@@ -171,6 +179,7 @@ export class Sweep {
     }
     for (const { previousId } of this.#read.values()) {
       if (previousId === undefined || ids.has(previousId)) continue;
+      if (without?.has(previousId) === true) continue;
       const key = repository.names.snapshot(previousId);
       if ((await this.#head(key)) !== undefined) throw contradiction(key);
     }

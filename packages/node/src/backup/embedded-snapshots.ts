@@ -6,7 +6,7 @@
  * 1. After `close` nothing runs, and the last of what ran has ended.
  */
 import { HoldfastError } from '@holdfast/core';
-import { chooseKept, type DatabaseSnapshots, type RetentionRules } from '@holdfast/database';
+import type { DatabaseSnapshots, RetentionRules } from '@holdfast/database';
 import type { BackupSettings } from '../backup-settings.ts';
 import type { Drills, DrillResult } from './drills.ts';
 import {
@@ -39,7 +39,6 @@ export interface SnapshotParts {
   /** Absent without a backup: then every call is `BACKUP_NOT_CONFIGURED`. */
   readonly snapshots: () => DatabaseSnapshots | undefined;
   readonly drills: Drills | undefined;
-  readonly nowMs: () => number;
 }
 
 type Retention = Pick<
@@ -107,14 +106,9 @@ export class EmbeddedSnapshots {
   prune(options: PruneOptions = {}): Promise<PruneResult> {
     const { dryRun = false } = options;
     const rules = retentionRules({ ...this.#settings, ...given(options) });
-    return this.#run(options, async (snapshots, signal) => {
-      if (!dryRun) return pruneResult(await snapshots.prune(rules, { signal }));
-      const { snapshots: there } = await snapshots.list({ signal });
-      const kept = chooseKept(there, rules, this.#parts.nowMs());
-      const deleted = there.map(({ snapshotId }) => snapshotId).filter((id) => !kept.has(id));
-      const sweep = await snapshots.sweep({ signal, dryRun });
-      return pruneResult({ deleted, kept: [...kept], sweep });
-    });
+    return this.#run(options, async (snapshots, signal) =>
+      pruneResult(await snapshots.prune(rules, { signal, dryRun })),
+    );
   }
 
   /** Restores the backup to a scratch directory, opens it, and removes it. */
