@@ -79,6 +79,7 @@ describe('after a restore to an earlier moment', () => {
     await first.database.close();
     const second = await node.open(store);
     await writeSome(second.engine, 20, 10);
+    await second.database.archive?.flush();
     await second.database.snapshots?.create();
     await writeSome(second.engine, 30, 10);
     await second.database.close();
@@ -113,12 +114,14 @@ describe('after a restore to an earlier moment', () => {
       const { repository, snapshots, close } = await restoredBack();
       await snapshots.create();
       await snapshots.sweep({ graceMs: 0 });
-      for (const [epoch, lsn] of [
+      for (const [epoch, last] of [
         [2, 40],
         [3, 18],
       ] as const) {
-        expect((await planRestore(repository, { target: 'latest', epoch })).lsn).toBe(lsn);
+        expect((await planRestore(repository, { target: 'latest', epoch })).lsn).toBe(last);
       }
+      const target = { lsn: 25 as Lsn };
+      expect(await planRestore(repository, { target, epoch: 2 })).toMatchObject(target);
       await close();
     }),
   );
