@@ -156,11 +156,11 @@ export class Archiver implements Archive {
   /** A batch is durable up to `lsn`. Cheap: called after every batch. */
   settled(lsn: Lsn): void {
     this.#lag.durable(lsn);
-    if (this.#failures === 0 && this.#lag.pieceBytes() >= this.#settings.pieceBytes) this.#wakeUp();
+    if (this.#wake !== undefined && this.#isPieceFull()) this.#wake();
   }
 
   stats(): ArchiveStats {
-    const error = this.#lastError;
+    const { code, message } = this.#lastError ?? {};
     return {
       state: this.#state,
       epoch: this.#claim?.epoch,
@@ -168,7 +168,7 @@ export class Archiver implements Archive {
       ...this.#lag.stats(),
       pieces: this.#pieces,
       pieceBytes: this.#pieceBytes,
-      lastError: error === undefined ? undefined : { code: error.code, message: error.message },
+      lastError: code === undefined || message === undefined ? undefined : { code, message },
     };
   }
 
@@ -194,8 +194,7 @@ export class Archiver implements Archive {
 
   #ended(): HoldfastError | undefined {
     if (this.#state === 'fenced' || this.#state === 'refused') return this.#lastError;
-    const { signal } = this.#closing;
-    return signal.aborted ? (signal.reason as HoldfastError) : undefined;
+    return this.#closing.signal.reason as HoldfastError | undefined;
   }
 
   async #run(): Promise<void> {
@@ -354,9 +353,8 @@ export class Archiver implements Archive {
       this.#reject(error);
       return true;
     }
-    this.#failures++;
     if (this.#claim !== undefined) this.#state = 'behind';
-    if (this.#failures === 1) logger.warn('archive.behind', fields);
+    if (++this.#failures === 1) logger.warn('archive.behind', fields);
     this.#reject(error);
     return false;
   }
@@ -368,7 +366,7 @@ export class Archiver implements Archive {
   }
 
   async #pause(): Promise<void> {
-    if (this.#woken) {
+    if (this.#woken || this.#isPieceFull()) {
       this.#woken = false;
       return;
     }
@@ -380,6 +378,10 @@ export class Archiver implements Archive {
     timer?.cancel();
     this.#wake = undefined;
     this.#woken = false;
+  }
+
+  #isPieceFull(): boolean {
+    return this.#failures === 0 && this.#lag.pieceBytes() >= this.#settings.pieceBytes;
   }
 
   #pauseMs(): number {
