@@ -18,6 +18,7 @@ import {
   cut,
   formatKeyId,
   HoldfastError,
+  isHoldfastError,
   type KeyRing,
   type Logger,
 } from '@holdfast/core';
@@ -50,6 +51,8 @@ export interface KeyStatus {
   readonly encrypted: boolean;
   /** Every key that the layout names, the active one first. */
   readonly keys: readonly KeyUse[];
+  /** Holders that cannot say now how much they keep, and why; absent when all could. */
+  readonly unanswered?: ReadonlyMap<string, HoldfastError>;
 }
 
 /** Bytes by key id. */
@@ -131,14 +134,34 @@ export class KeyCare {
     await this.#files((keyId, bytes, kind) => {
       use(keyId)[kind] += bytes;
     });
-    for (const [name, holder] of this.#holders) {
-      for (const [keyId, bytes] of await holder()) use(keyId).others[name] = bytes;
-    }
+    const unanswered = await this.#ofHolders((keyId, bytes, name) => {
+      use(keyId).others[name] = bytes;
+    });
     const keys = [...sums].map(([keyId, sum]) => ({ keyId, active: keyId === active, ...sum }));
-    return { encrypted: true, keys: keys.sort((a, b) => Number(b.active) - Number(a.active)) };
+    return {
+      encrypted: true,
+      keys: keys.sort((a, b) => Number(b.active) - Number(a.active)),
+      ...(unanswered.size === 0 ? {} : { unanswered }),
+    };
   }
 
-  /** Rejects with `KEY_IN_USE` while anything is under the key. */
+  /** A store that is away must keep nobody from seeing, or leaving, a key. Retiring is another thing. */
+  async #ofHolders(
+    report: (keyId: number, bytes: number, name: string) => void,
+  ): Promise<ReadonlyMap<string, HoldfastError>> {
+    const unanswered = new Map<string, HoldfastError>();
+    for (const [name, holder] of this.#holders) {
+      try {
+        for (const [keyId, bytes] of await holder()) report(keyId, bytes, name);
+      } catch (error) {
+        if (!isHoldfastError(error)) throw error;
+        unanswered.set(name, error);
+      }
+    }
+    return unanswered;
+  }
+
+  /** Rejects with `KEY_IN_USE` while anything is under the key, and as a holder that cannot tell. */
   retire(keyId: number): Promise<void> {
     return this.#exclusively(async () => {
       const { checkpoint, layout, merged, logger } = this.#parts;
@@ -148,6 +171,7 @@ export class KeyCare {
       await checkpoint();
       await merged();
       const status = await this.status();
+      for (const error of status.unanswered?.values() ?? []) throw error;
       const found = status.keys.find((use) => use.keyId === keyId);
       if (found === undefined) return; // it was never used, or is retired
       const { log, tables, extents, manifest, others } = found;

@@ -1,6 +1,14 @@
 /** Keys of a database: what is refused, what is seen on the disk, and rotation cut short anywhere. */
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import { formatKeyId, isHoldfastError, KeyRing, LIMITS, keyIdOf, onCut } from '@holdfast/core';
+import {
+  formatKeyId,
+  HoldfastError,
+  isHoldfastError,
+  KeyRing,
+  LIMITS,
+  keyIdOf,
+  onCut,
+} from '@holdfast/core';
 import { isSimDead, SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
 import { describe, expect, it } from 'vitest';
 import { type Database, openDatabase, verifyDatabase } from '../src/index.ts';
@@ -318,6 +326,25 @@ describe('rotation', () => {
       });
       left = 0;
       await database.retireKey(keyIdOf(OLD));
+    });
+  });
+
+  it('is not held up by a holder that does not answer, but nothing is retired then', async () => {
+    const life = new Life();
+    await life.with([OLD], async (database, rows) => {
+      await fill(database, rows);
+      const away = new HoldfastError('STORAGE_UNAVAILABLE', 'away');
+      database.addKeyHolder('repository', () => Promise.reject(away));
+      await database.rotateKeys([NEW, OLD]);
+      await database.scrub();
+      const status = await database.keyStatus();
+      expect(status.keys.map(({ active, tables }) => [active, tables > 0])).toEqual([
+        [true, true],
+        [false, false],
+      ]);
+      expect(status.unanswered).toEqual(new Map([['repository', away]]));
+      await expect(database.retireKey(keyIdOf(OLD))).rejects.toBe(away);
+      expect((await database.keyStatus()).keys).toHaveLength(2);
     });
   });
 

@@ -18,6 +18,9 @@ export const keyStatus: Command = {
         const state = active ? 'active' : known ? 'old' : 'missing';
         await call.io.out(`${id}\t${state}\t${byteText(bytes)}\n`);
       }
+      for (const [name, code] of Object.entries(status.unanswered ?? {})) {
+        call.io.err(`there may be more in the ${name}, which does not answer: ${code}\n`);
+      }
     }
     return EXIT.ok;
   },

@@ -26,6 +26,8 @@ export interface KeyStatus {
   readonly source?: 'file' | 'command' | 'text';
   /** The active one first. */
   readonly keys: readonly KeyShare[];
+  /** What cannot be looked at now, and the error code: more may be under a key there. */
+  readonly unanswered?: Readonly<Record<string, string>>;
 }
 
 /** The part of the database that has to do with keys. */
@@ -57,11 +59,13 @@ export class EmbeddedKeys {
 
   async status(): Promise<KeyStatus> {
     const { database, source, ring } = this.#parts;
-    const { encrypted, keys } = await database.keyStatus();
+    const { encrypted, keys, unanswered } = await database.keyStatus();
+    const codes = [...(unanswered ?? [])].map(([name, { code }]) => [name, code] as const);
     return {
       encrypted,
       ...(source === undefined ? {} : { source: source.kind }),
       keys: keys.map((use) => shareOf(use, ring?.has(use.keyId) ?? false)),
+      ...(codes.length === 0 ? {} : { unanswered: Object.fromEntries(codes) }),
     };
   }
 
