@@ -228,6 +228,19 @@ describe('kv', () => {
     expect(Math.ceil(((L.maxEntryKeyBytes + 64) * 4) / 3)).toBeLessThanOrEqual(L.maxPageTokenChars);
   });
 
+  it('a value that rests in its row is far below the largest row', () => {
+    expect(16 * L.inlineEntryBytes).toBeLessThanOrEqual(L.maxRowValueBytes);
+  });
+
+  it('the largest write may wait for its turn', () => {
+    expect(2 * L.maxEntryBatchBytes).toBeLessThanOrEqual(L.maxWaitingEntryBytes);
+  });
+
+  it('a purge looks at the clock before it removes anything', () => {
+    expect(L.purgeStartGraceMs).toBeGreaterThanOrEqual(5 * L.purgeIntervalMs);
+    expect(L.reaperClockJumpMs).toBeGreaterThan(10 * L.purgeIntervalMs);
+  });
+
   it('the largest change is kept', () => {
     expect(L.maxEntryValueBytes + L.maxEntryKeyBytes).toBeLessThan(L.maxKeptChangeBytes);
   });

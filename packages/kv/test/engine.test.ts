@@ -1,5 +1,5 @@
 /** What the engine does beside the contract: damage, moves, refusals, many stores, clocks. */
-import { hasCode, sleep } from '@holdfast/core';
+import { hasCode, LIMITS, sleep } from '@holdfast/core';
 import { rebalanceDatabase } from '@holdfast/database';
 import { SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
 import { describe, expect, it } from 'vitest';
@@ -64,6 +64,27 @@ describe('the key-value engine', () => {
           expect.objectContaining({ code: 'INVALID_ENTRY_KEY' }),
         );
       }
+      await life.close();
+    });
+  });
+
+  it('has room for another store once one is closed and at rest', () => {
+    const world = new World();
+    return world.run(async () => {
+      const life = await world.open();
+      const { engine } = life;
+      const open = Array.from({ length: LIMITS.maxEngineStores }, (_, at) =>
+        engine.store(`s${at}`),
+      );
+      await (open[1] as KvStore).put('key', Buffer.from('1'));
+      const full = expect.objectContaining({ code: 'QUOTA_EXCEEDED' });
+      expect(() => engine.store('more')).toThrow(full);
+      await (open[1] as KvStore).close();
+      expect(() => engine.store('more')).toThrow(full); // what it holds is not in rows yet
+      await life.database.checkpoint();
+      expect(await engine.store('more').get('key')).toBeUndefined();
+      await (open[2] as KvStore).close();
+      expect(String(await engine.store('s1').get('key'))).toBe('1');
       await life.close();
     });
   });

@@ -120,6 +120,7 @@ export class KvEngine implements Engine<KvRecord> {
       throw invalidKey('name of a store is 1 to 64 of A-Z a-z 0-9 _ . -');
     }
     assert(this.#open && this.#host !== undefined, 'key-value engine is not open');
+    const keys = this.#keysOf(name);
     const handle = new BackedKvStore(
       this.#components,
       new EngineKvBackend(
@@ -129,12 +130,15 @@ export class KvEngine implements Engine<KvRecord> {
           ring: this.#ring,
           writer: this.#parts.writer,
           reader: this.#parts.reader,
-          onClosed: () => void this.#handles.delete(handle),
+          onClosed: () => {
+            if (this.#handles.delete(handle)) keys.handles--;
+          },
         },
-        this.#keysOf(name),
+        keys,
       ),
     );
     this.#handles.add(handle);
+    keys.handles++;
     return handle;
   }
 
@@ -294,12 +298,17 @@ export class KvEngine implements Engine<KvRecord> {
     let keys = this.#stores.get(name);
     if (keys !== undefined) return keys;
     assert(this.#host !== undefined, 'engine is not attached');
+    if (this.#open && this.#stores.size >= LIMITS.maxEngineStores) this.#forgetIdle();
     if (this.#open && this.#stores.size >= LIMITS.maxEngineStores) {
       throw new HoldfastError('QUOTA_EXCEEDED', `too many stores limit=${LIMITS.maxEngineStores}`);
     }
     keys = new StoreKeys(name, this.#host);
     this.#stores.set(name, keys);
     return keys;
+  }
+
+  #forgetIdle(): void {
+    for (const [name, keys] of this.#stores) if (keys.isIdle) this.#stores.delete(name);
   }
 
   /** What is dirty and has an expiry is known to the purger. */

@@ -28,12 +28,19 @@ export class StoreKeys {
   readonly name: string;
   readonly byKey: SortedMap<KeyState> = new SortedMap<KeyState>();
   readonly byCreated: SortedMap<KeyState> = new SortedMap<KeyState>();
+  /** Stores of this name that are open. */
+  handles = 0;
   readonly #host: EngineHost;
   readonly #states = new Map<string, KeyState>();
 
   constructor(name: string, host: EngineHost) {
     this.name = name;
     this.#host = host;
+  }
+
+  /** Nobody uses it, and memory knows nothing that the rows do not say. */
+  get isIdle(): boolean {
+    return this.handles === 0 && this.#states.size === 0;
   }
 
   get(key: string): KeyState | undefined {
