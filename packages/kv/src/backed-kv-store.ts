@@ -139,17 +139,15 @@ export class BackedKvStore implements KvStore {
 
   async clear(range: KvRange = {}): Promise<void> {
     let chunk: string[] = [];
-    const most = this.capabilities.atomicBatch ? LIMITS.clearedPerBatch : 1;
     const drop = async (): Promise<void> => {
-      await this.#write(
-        chunk.map((key) => ({ type: 'del', key })),
-        range.signal,
-      );
+      const dels = chunk.map((key) => ({ type: 'del' as const, key }));
       chunk = [];
+      const writes = this.capabilities.atomicBatch ? [dels] : dels.map((del) => [del]);
+      await allOf(writes.map((write) => this.#write(write, range.signal)));
     };
     for await (const key of this.keys(range)) {
       chunk.push(key);
-      if (chunk.length >= most) await drop();
+      if (chunk.length >= LIMITS.clearedPerBatch) await drop();
     }
     if (chunk.length > 0) await drop();
   }
@@ -295,6 +293,12 @@ export class BackedKvStore implements KvStore {
       throw closed && error.code === 'ABORTED' ? closedError() : error;
     }
   }
+}
+
+/** Waits for all of them, whatever becomes of the first. */
+async function allOf(promises: readonly Promise<unknown>[]): Promise<void> {
+  await Promise.allSettled(promises);
+  await Promise.all(promises);
 }
 
 function behind(interval: KeyInterval, last: string | undefined, reverse: boolean): KeyInterval {

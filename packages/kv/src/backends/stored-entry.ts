@@ -20,10 +20,10 @@ export function openEntry(key: string, bytes: Buffer): KvEntry {
  */
 export function factsOfHead(
   head: Buffer,
-  told: { readonly seq: number; readonly version: number },
+  told: { readonly seq: number; readonly version?: number },
 ): EntryFacts {
   const { seq, version, epoch, expiresAtMs } = checked(() => readEnvelope(new ByteReader(head)));
-  if (seq !== told.seq || version !== told.version) throw damaged();
+  if (seq !== told.seq || (told.version ?? version) !== version) throw damaged();
   return { seq, version, epoch, expiresAtMs };
 }
 

@@ -24,7 +24,10 @@ describe('a store in an object store', () => {
   });
 });
 
-describe.skipIf(!serverTests('S3 server', program))('a store in S3', () => {
+/** Each request is a sync of the disk. */
+const SLOW = { timeout: 120_000 };
+
+describe.skipIf(!serverTests('S3 server', program))('a store in S3', SLOW, () => {
   const directory = scratch();
   const opened: ObjectStore[] = [];
   let server: RealS3Server;
@@ -33,7 +36,7 @@ describe.skipIf(!serverTests('S3 server', program))('a store in S3', () => {
   });
   afterAll(async () => {
     for (const objects of opened) await objects.close();
-    await server.stop();
+    await server.kill(); // it would wait for connections
     removeScratch(directory);
   });
 

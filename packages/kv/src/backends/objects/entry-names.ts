@@ -9,8 +9,8 @@ const ALPHABET = '-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwx
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 const PIECE = 200;
 const END = '!';
-const TO_NAME = new Map([...BASE64URL].map((sign, at) => [sign, ALPHABET[at] as string]));
-const FROM_NAME = new Map([...ALPHABET].map((sign, at) => [sign, BASE64URL[at] as string]));
+const TO_NAME = new Map(Array.from(BASE64URL).map((sign, at) => [sign, ALPHABET[at] as string]));
+const FROM_NAME = new Map(Array.from(ALPHABET).map((sign, at) => [sign, BASE64URL[at] as string]));
 const NUMBER_DIGITS = 14;
 
 /** The longest key whose name, with a number before it, is the key of an object. */

@@ -130,9 +130,11 @@ export class ObjectCellStore implements CellStore {
   ): Promise<boolean> {
     const places = placesOf(key, facts);
     const before = there?.facts === undefined ? [] : placesOf(key, there.facts);
-    for (const place of places) if (!before.includes(place)) await this.#mark(place); // I2
+    const come = places.filter((place) => !before.includes(place));
+    const go = before.filter((place) => !places.includes(place));
+    await Promise.all(come.map((place) => this.#mark(place))); // I2
     if (!(await this.#putWhere(`e/${nameOf(key)}`, bytes, there?.tag))) return false;
-    for (const place of before) if (!places.includes(place)) await this.#unmark(place);
+    await this.#unmarkAll(go);
     return true;
   }
 
@@ -145,8 +147,7 @@ export class ObjectCellStore implements CellStore {
       const tombstone = encodeTombstone(version); // I3
       if (!(await this.#putWhere(`e/${name}`, tombstone, there.tag))) return false; // I1
     }
-    const places = there.facts === undefined ? [] : placesOf(key, there.facts);
-    for (const place of places) await this.#unmark(place);
+    await this.#unmarkAll(there.facts === undefined ? [] : placesOf(key, there.facts));
     return true;
   }
 
@@ -314,6 +315,11 @@ export class ObjectCellStore implements CellStore {
 
   async #mark(name: string): Promise<void> {
     await this.#gate.run(() => this.#objects.put(name, PLACE));
+  }
+
+  /** The entry is as it should be: a place too many is found out when it is looked at. */
+  async #unmarkAll(names: readonly string[]): Promise<void> {
+    await Promise.allSettled(names.map((name) => this.#unmark(name)));
   }
 
   async #unmark(name: string): Promise<void> {

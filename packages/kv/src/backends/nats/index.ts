@@ -1,0 +1,1 @@
+export * from './open-nats-kv-store.ts';
