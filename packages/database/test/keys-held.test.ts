@@ -62,6 +62,15 @@ it('a key stays while a snapshot is made of files that are under it', () => {
   );
 });
 
+it('what is no block in the repository is under no key', () =>
+  within({ keys: ringOf(1) }, async ({ database, engine, objects, repository }) => {
+    await fill(engine, 0, 3);
+    const lsn = await database.mark('here');
+    await database.archive?.flush();
+    await objects.put(repository.names.mark(lsn), Buffer.alloc(100, 7));
+    expect((await database.keyStatus()).keys).toMatchObject([{ active: true }]);
+  }));
+
 it('a key that is missing is no damage: nothing is mended, set aside or served otherwise', async () => {
   const random = new SeededRandom(1);
   const clock = new SimClock(random);

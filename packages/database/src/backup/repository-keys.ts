@@ -26,6 +26,7 @@ export class RepositoryKeys {
     const repository = this.#repository;
     const use = new Map<number, number>();
     const add = (keyId: number, bytes: number): void => {
+      if (keyId === 0) return; // gone meanwhile, or no block: nothing opens it
       use.set(keyId, (use.get(keyId) ?? 0) + bytes);
     };
     for await (const { keyId, bytes } of repository.pieces(options)) add(keyId, bytes);
@@ -64,12 +65,12 @@ export class RepositoryKeys {
   async #renew(key: string, options: CallOptions): Promise<void> {
     const { names } = this.#repository;
     const epoch = names.epochOfClaim(key);
-    const lsn = names.lsnOfMark(key);
+    const mark = names.markOf(key);
     if (epoch !== undefined) {
       const claim = await this.#repository.claim(epoch, options);
       if (claim !== undefined) await this.#repository.renewClaim(claim, options);
-    } else if (lsn !== undefined) {
-      const point = await this.#repository.restorePoint(lsn, options);
+    } else if (mark !== undefined) {
+      const point = await this.#repository.restorePoint(mark, options);
       if (point !== undefined) await this.#repository.putRestorePoint(point, options);
     }
   }
@@ -77,7 +78,7 @@ export class RepositoryKeys {
   async *#smallObjects(options: CallOptions): AsyncGenerator<string, void, void> {
     const { names } = this.#repository;
     for (const epoch of await this.#repository.epochs(options)) yield names.claim(epoch);
-    for await (const lsn of this.#repository.marks(options)) yield names.mark(lsn);
+    for await (const mark of this.#repository.marks(options)) yield names.mark(mark);
   }
 
   /** Key id 0 for what is gone meanwhile, or is no block. */
