@@ -329,6 +329,34 @@ describe('rotation', () => {
     });
   });
 
+  it('on a full disk is done, or refused and may be done again, and loses nothing', async () => {
+    const outcomes = new Set<string>();
+    for (let spare = 0; spare <= 72; spare += 6) {
+      const life = new Life(spare + 1);
+      await life.with([OLD], async (database, rows) => {
+        await fill(database, rows);
+        const { disk } = life.fs;
+        disk.capacityBytes = disk.usedBytes + spare * 1024;
+        const outcome = await database.rotateKeys([NEW, OLD]).then(
+          () => 'done',
+          (error: unknown) => (isHoldfastError(error) ? error.code : String(error)),
+        );
+        outcomes.add(outcome);
+        disk.capacityBytes = Infinity;
+        await life.clock.advance(LIMITS.checkpointRetryMs * 2);
+        await fill(database, rows, 'b', 3);
+        await database.rotateKeys([NEW, OLD]);
+        await database.scrub();
+        await database.retireKey(keyIdOf(OLD));
+      });
+      await life.with([NEW], async (_database, rows) => {
+        await assertFilled(rows);
+        await assertFilled(rows, 'b', 3);
+      });
+    }
+    expect([...outcomes].sort()).toEqual(['DISK_FULL', 'done']);
+  });
+
   it('is not held up by a holder that does not answer, but nothing is retired then', async () => {
     const life = new Life();
     await life.with([OLD], async (database, rows) => {
