@@ -9,6 +9,7 @@ import { fuzz, type FuzzTarget } from '@holdfast/testkit';
 import { FUZZ_TARGETS as CLI } from '../packages/cli/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as CORE } from '../packages/testkit/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as DATABASE } from '../packages/database/test/fuzz-targets.ts';
+import { FUZZ_TARGETS as KV } from '../packages/kv/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as LOG } from '../packages/log/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as NODE } from '../packages/node/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as OBJECTS } from '../packages/objects/test/fuzz-targets.ts';
@@ -22,6 +23,7 @@ const TARGETS: readonly FuzzTarget[] = [
   ...DATABASE,
   ...OBJECTS,
   ...STREAMS,
+  ...KV,
   ...NODE,
   ...CLI,
 ];

@@ -10,7 +10,7 @@
  * | 4 | CRC-32C of all before |
  */
 import { createHash } from 'node:crypto';
-import { ByteReader, ByteWriter, crc32c, HoldfastError, LIMITS } from '@holdfast/core';
+import { ByteReader, ByteWriter, crc32c, hasCode, HoldfastError, LIMITS } from '@holdfast/core';
 import type { CreatedPlace } from './kv-backend.ts';
 import type { KvPageOptions } from './kv-store.ts';
 
@@ -34,12 +34,23 @@ export function decodePageToken(storeId: string, page: Bound, token: string): Cr
   if (bytes.length <= CRC_BYTES || bytes.toString('base64url') !== token) throw invalid();
   const body = bytes.subarray(0, -CRC_BYTES);
   if (bytes.readUInt32LE(body.length) !== crc32c(body)) throw invalid();
-  const reader = new ByteReader(body);
-  if (reader.u8() !== VERSION) throw invalid();
-  if (!reader.raw(BINDING_BYTES).equals(binding(storeId, page))) throw invalid();
-  const last = { seq: reader.varint(), key: reader.string() };
-  reader.end();
-  return last;
+  return readBody(body, binding(storeId, page));
+}
+
+/** A checksum is no seal: whoever wants to can make one up. */
+function readBody(body: Buffer, bound: Buffer): CreatedPlace {
+  try {
+    const reader = new ByteReader(body);
+    if (reader.u8() !== VERSION || !reader.raw(BINDING_BYTES).equals(bound)) throw invalid();
+    const seq = reader.varint();
+    const bytes = reader.bytes();
+    reader.end();
+    const key = bytes.toString('utf8');
+    if (!Buffer.from(key).equals(bytes)) throw invalid();
+    return { seq, key };
+  } catch (cause) {
+    throw hasCode(cause, 'FORMAT_INVALID') ? invalid() : cause;
+  }
 }
 
 function binding(storeId: string, { order, reverse = false, prefix = '' }: Bound): Buffer {
