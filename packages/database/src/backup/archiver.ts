@@ -225,6 +225,7 @@ export class Archiver implements Archive {
     const to = this.#parts.log.durableLsn;
     const all = this.#waiters.length > 0 || now >= this.#allDueMs;
     const turn = this.#lag.turn();
+    this.#leftBytes = 0;
     if (to > this.#archivedLsn) {
       for await (const records of this.#runsUpTo(to, all)) {
         await this.#publish(this.#outgoingOf(records), signal);
@@ -264,10 +265,11 @@ export class Archiver implements Archive {
       records.push(record);
       bytes += size;
     }
-    this.#leftBytes = all ? 0 : bytes;
+    const isLeft = !all && bytes < pieceBytes; // one large record is a full piece
+    this.#leftBytes = isLeft ? bytes : 0;
     if (records.length === 0) return;
     this.#lag.oldest(records[0] as StoredRecord);
-    if (all) yield records;
+    if (!isLeft) yield records;
   }
 
   /** The log was let go before it was archived: another claim says where the archive goes on. */
