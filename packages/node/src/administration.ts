@@ -19,6 +19,7 @@ import { Drills, type DrillParts } from './backup/drills.ts';
 import { EmbeddedKeys, type KeyDatabase } from './backup/embedded-keys.ts';
 import { EmbeddedSnapshots } from './backup/embedded-snapshots.ts';
 import type { KeySource } from './key-source.ts';
+import { holding } from './node-keep-alive.ts';
 import type { NodeSettings } from './settings.ts';
 
 /** The part of the database that is administered. */
@@ -79,7 +80,7 @@ export class Administration {
     );
     this.archive = {
       stats: () => this.#archive().stats(),
-      flush: () => this.#archive().flush(),
+      flush: () => holding(async () => this.#archive().flush()),
     };
   }
 

@@ -24,7 +24,7 @@ import { EmbeddedStreams } from './embedded-streams.ts';
 import { bridgeFetch } from './fetch-bridge.ts';
 import type { Health, HealthState } from './health.ts';
 import { HttpListener, type ListenAddress } from './http-listener.ts';
-import type { HoldProcess } from './node-keep-alive.ts';
+import { holding, type HoldProcess } from './node-keep-alive.ts';
 import type { PublicUrl } from './public-url.ts';
 import type { RequestRouter } from './request-router.ts';
 import type { NodeSettings } from './settings.ts';
@@ -212,7 +212,7 @@ export class HoldfastNode implements AsyncDisposable {
 
   /** Drains and closes (I1). Idempotent. */
   close(): Promise<void> {
-    this.#closed ??= this.#close();
+    this.#closed ??= holding(() => this.#close());
     return this.#closed;
   }
 

@@ -1,5 +1,6 @@
 /**
- * Keeps the process alive while a live read waits. Everything else of an embedded node lets the
+ * Keeps the process alive while a live read waits, and while something that was asked for waits for
+ * an object store: pauses between attempts do not. Everything else of an embedded node lets the
  * process end when the program has nothing more to do; a program that waits for the next message
  * has. One of the few files that may touch timers directly.
  */
@@ -22,3 +23,13 @@ export const holdProcess: HoldProcess = () => {
     if (--holders === 0) clearInterval(timer);
   };
 };
+
+/** Holds the process until `work` has come to an end. */
+export async function holding<Result>(work: () => Promise<Result>): Promise<Result> {
+  const release = holdProcess();
+  try {
+    return await work();
+  } finally {
+    release();
+  }
+}

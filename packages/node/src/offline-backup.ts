@@ -29,6 +29,7 @@ import {
 import type { WorkOptions } from './backup/work.ts';
 import { KeySource, type KeySourceSettings } from './key-source.ts';
 import type { NodeComponents } from './node-components.ts';
+import { holding } from './node-keep-alive.ts';
 import { openObjectStore, parseObjectStoreLocation } from './object-store-location.ts';
 import { s3Access } from './opened-backup.ts';
 
@@ -92,28 +93,32 @@ export class OfflineBackup {
     const settings = { backupRegion, backupEndpoint, backupPathStyle, backupPlainHttp };
     const speak = { ...s3Access(settings, access), conditions: 'none' as const };
     if (location.kind === 'folder') await requireFolder(location.directory, components);
-    const objects = await openObjectStore(location, speak, components, options);
+    const objects = await holding(() => openObjectStore(location, speak, components, options));
     return new OfflineBackup(components, objects, keys, access.repositoryId);
   }
 
-  async list(options: Quick = {}): Promise<SnapshotListing> {
-    return snapshotListing(await (await this.#catalog(options)).list(options));
+  list(options: Quick = {}): Promise<SnapshotListing> {
+    return holding(async () => snapshotListing(await (await this.#catalog(options)).list(options)));
   }
 
-  async info(id: string, options: Quick = {}): Promise<SnapshotDetails> {
-    return snapshotDetails(await (await this.#catalog(options)).get(id, options));
+  info(id: string, options: Quick = {}): Promise<SnapshotDetails> {
+    return holding(async () =>
+      snapshotDetails(await (await this.#catalog(options)).get(id, options)),
+    );
   }
 
   /** Reads all of it; what is wrong is in what it resolves to. */
-  async verify(id: string, options: WorkOptions = {}): Promise<SnapshotVerification> {
+  verify(id: string, options: WorkOptions = {}): Promise<SnapshotVerification> {
     const { signal, onProgress } = options;
-    const snapshots = await this.#catalog(options);
-    const report = await snapshots.verify(id, {
-      signal,
-      onProgress: ({ bytes, totalBytes }) =>
-        onProgress?.({ phase: 'verify', done: bytes, total: totalBytes, unit: 'bytes' }),
+    return holding(async () => {
+      const snapshots = await this.#catalog(options);
+      const report = await snapshots.verify(id, {
+        signal,
+        onProgress: ({ bytes, totalBytes }) =>
+          onProgress?.({ phase: 'verify', done: bytes, total: totalBytes, unit: 'bytes' }),
+      });
+      return snapshotVerification(id, report);
     });
-    return snapshotVerification(id, report);
   }
 
   /** What `restore` would do. Refuses what it would refuse, and changes nothing. */
@@ -128,7 +133,7 @@ export class OfflineBackup {
   }
 
   close(): Promise<void> {
-    return this.#objects.close();
+    return holding(() => this.#objects.close());
   }
 
   #restore(
@@ -138,17 +143,19 @@ export class OfflineBackup {
   ): ReturnType<typeof restoreDatabase> {
     const { fileSystem, clock, random, logger } = this.#components;
     const { target, watermark, ...rest } = order;
-    return restoreDatabase(
-      { fileSystem, clock, random, logger, objects: this.#objects, keys: this.#keys },
-      {
-        ...rest,
-        target: target as RestoreTarget,
-        repositoryId: this.#repositoryId,
-        watermarkPath: watermark,
-        dryRun,
-      },
-      (progress) => onProgress?.(progressOf(progress)),
-      signal,
+    return holding(() =>
+      restoreDatabase(
+        { fileSystem, clock, random, logger, objects: this.#objects, keys: this.#keys },
+        {
+          ...rest,
+          target: target as RestoreTarget,
+          repositoryId: this.#repositoryId,
+          watermarkPath: watermark,
+          dryRun,
+        },
+        (progress) => onProgress?.(progressOf(progress)),
+        signal,
+      ),
     );
   }
 

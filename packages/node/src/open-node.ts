@@ -31,7 +31,7 @@ import { Health } from './health.ts';
 import { HoldfastNode } from './holdfast-node.ts';
 import { KeySource } from './key-source.ts';
 import { nodeComponents, type NodeComponents } from './node-components.ts';
-import { holdProcess } from './node-keep-alive.ts';
+import { holding, holdProcess } from './node-keep-alive.ts';
 import { NodeWebhookSender } from './node-webhook-sender.ts';
 import {
   databaseBackupSettings,
@@ -64,10 +64,18 @@ export interface NodeTuning {
  * @throws `INVALID_SETTINGS`, `DIRECTORY_LOCKED`, those of keys and of a backup that another node
  * writes, and the codes of damaged data.
  */
-export async function openNode(
+export function openNode(
   input: NodeSettingsInput,
   given: Partial<NodeComponents> = {},
   tuning: NodeTuning = {},
+): Promise<HoldfastNode> {
+  return holding(() => open(input, given, tuning));
+}
+
+async function open(
+  input: NodeSettingsInput,
+  given: Partial<NodeComponents>,
+  tuning: NodeTuning,
 ): Promise<HoldfastNode> {
   const settings = parseNodeSettings(input);
   const keySource = KeySource.from({ ...settings, key: input.key });

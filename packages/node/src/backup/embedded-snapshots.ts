@@ -8,6 +8,7 @@
 import { HoldfastError } from '@holdfast/core';
 import type { DatabaseSnapshots, RetentionRules } from '@holdfast/database';
 import type { BackupSettings } from '../backup-settings.ts';
+import { holding } from '../node-keep-alive.ts';
 import type { Drills, DrillResult } from './drills.ts';
 import {
   pruneResult,
@@ -115,7 +116,7 @@ export class EmbeddedSnapshots {
   async drill(options: WorkOptions = {}): Promise<DrillResult> {
     const { drills } = this.#parts;
     if (drills === undefined) throw noBackup();
-    return drills.run(options);
+    return holding(() => drills.run(options));
   }
 
   /** I1. Idempotent. */
@@ -135,7 +136,7 @@ export class EmbeddedSnapshots {
     const running = work(snapshots, eitherSignal(closing, signal));
     this.#running.add(running);
     try {
-      return await running;
+      return await holding(() => running);
     } finally {
       this.#running.delete(running);
     }
