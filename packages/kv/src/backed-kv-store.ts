@@ -55,15 +55,11 @@ export class BackedKvStore implements KvStore {
   }
 
   async get(key: string, options?: KvCallOptions): Promise<Uint8Array | undefined> {
-    return (await this.getEntry(key, options))?.value;
+    return (await this.#read(key, options?.signal))?.value;
   }
 
-  async getEntry(key: string, options: KvCallOptions = {}): Promise<KvEntry | undefined> {
-    const { signal } = options;
-    this.#enter(signal);
-    assertKey(key, this.capabilities.maxKeyBytes);
-    const read = this.#backend.read(key);
-    return signal === undefined ? read : unlessEnded(signal, read, 'none');
+  async getEntry(key: string, options?: KvCallOptions): Promise<KvEntry | undefined> {
+    return this.#read(key, options?.signal);
   }
 
   async getMany(
@@ -198,6 +194,14 @@ export class BackedKvStore implements KvStore {
   #enter(signal: AbortSignal | undefined): void {
     if (this.#closing !== undefined) throw closedError();
     if (signal?.aborted) throw abortedError(signal);
+  }
+
+  /** Throws what is wrong with the call. */
+  #read(key: string, signal: AbortSignal | undefined): Promise<KvEntry | undefined> {
+    this.#enter(signal);
+    assertKey(key, this.capabilities.maxKeyBytes);
+    const read = this.#backend.read(key);
+    return signal === undefined ? read : unlessEnded(signal, read, 'none');
   }
 
   #write(

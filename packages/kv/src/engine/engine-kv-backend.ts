@@ -11,7 +11,7 @@ import type {
   KvWrite,
 } from '../kv-backend.ts';
 import type { KvAck, KvCapabilities, KvChange, KvEntry } from '../kv-store.ts';
-import { entryOf, type KvReader } from './kv-reader.ts';
+import { entryOf, type KvReader, type ReadEntry } from './kv-reader.ts';
 import { createdRowKey, entryRowKey, storeRows } from './kv-rows.ts';
 import { KvWalk, type WalkOrder } from './kv-walk.ts';
 import type { KvWriter } from './kv-writer.ts';
@@ -63,11 +63,11 @@ export class EngineKvBackend implements KvBackend {
     return `engine:${this.#keys.name}`;
   }
 
-  async read(key: string): Promise<KvEntry | undefined> {
+  read(key: string): Promise<KvEntry | undefined> {
     const found = this.#parts.reader.read(this.#keys, key);
-    const entry = found instanceof Promise ? await found : found;
-    if (entry === undefined || isExpired(entry.facts, this.#parts.clock.now())) return undefined;
-    return entryOf(key, entry);
+    // What is at hand is given without another wait.
+    if (!(found instanceof Promise)) return Promise.resolve(this.#shown(key, found));
+    return found.then((entry) => this.#shown(key, entry));
   }
 
   write(writes: readonly KvWrite[], signal: AbortSignal | undefined): Promise<readonly KvAck[]> {
@@ -98,6 +98,11 @@ export class EngineKvBackend implements KvBackend {
 
   lastChange(): number {
     return this.#parts.ring.last;
+  }
+
+  #shown(key: string, entry: ReadEntry | undefined): KvEntry | undefined {
+    if (entry === undefined || isExpired(entry.facts, this.#parts.clock.now())) return undefined;
+    return entryOf(key, entry);
   }
 
   async flush(): Promise<void> {}
