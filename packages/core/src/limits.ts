@@ -451,6 +451,8 @@ export const LIMITS = {
   // -- administration ----------------------------------------------------------------------
   /** The body of a request of administration. Larger: `BODY_TOO_LARGE` (413). */
   maxAdminBodyBytes: (16 * KIB) as number,
+  /** Requests of administration under way. Beyond: `CLIENT_QUOTA_EXCEEDED` (429). */
+  maxAdminRequests: 32,
   /** Between two lines of progress in an answer. */
   adminProgressMs: 200,
   /** An answer by lines is never silent for longer: clients would give it up. */

@@ -431,6 +431,25 @@ class FailingFileSystem extends MemoryFileSystem {
   }
 }
 
+describe('administration', () => {
+  it.each(['/v1/stream/', '/v1/', '/'])(
+    'is nobody else, and not for fetch, with streams under %s',
+    async (basePath) => {
+      await using node = await openNode({ memory: true, basePath });
+      const headers = { 'holdfast-admin': '1', 'content-type': 'application/json' };
+      for (const method of ['GET', 'PUT', 'DELETE']) {
+        const request = new Request('http://localhost/v1/admin/backup', { method, headers });
+        const answer = await node.fetch(request);
+        expect([answer.status, await answer.json()]).toEqual([
+          403,
+          expect.objectContaining({ code: 'ADMIN_REFUSED' }),
+        ]);
+      }
+      expect(node.streams.count()).toBe(0);
+    },
+  );
+});
+
 describe('the list of streams', () => {
   it('counts as memory while nobody takes it, and makes way for the next one', async () => {
     const node = await open({ maxUnsentBytes: 64 * 1024 });

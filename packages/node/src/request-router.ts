@@ -8,6 +8,7 @@
  * I2. After storage failed, no write reaches the protocol.
  * I3. `inFlight` counts what was handed to the protocol or to administration and is not answered
  *     yet.
+ * I4. Wherever streams live: health and administration are where they always are.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { HoldfastError, LIMITS, type Clock, type Logger } from '@holdfast/core';
@@ -119,8 +120,9 @@ export class RequestRouter {
       response.setHeader('Connection', 'close');
       throw new HoldfastError('DRAINING', 'the node is shutting down'); // I1
     }
-    if (url.startsWith(this.#basePath)) this.#toProtocol(request, response);
-    else if (url.startsWith(ADMIN_PATH)) this.#toAdmin(url, request, response);
+    if (url.startsWith(ADMIN_PATH))
+      this.#toAdmin(url, request, response); // I4
+    else if (url.startsWith(this.#basePath)) this.#toProtocol(request, response);
     else this.#answerOwn(url, request, response);
   }
 

@@ -71,6 +71,7 @@ describe('parseNodeSettings', () => {
     [{ memory: true, shardCount: 512 }],
     [{ memory: true, basePath: '/v1/stream' }],
     [{ memory: true, basePath: '//' }],
+    [{ memory: true, basePath: '/v1/admin/' }],
     [{ memory: true, allowedHosts: 'localhost' }],
     [{ memory: true, allowedOrigins: ['app.example'] }],
     [{ memory: true, allowedOrigins: ['https://app.example/'] }],

@@ -3,6 +3,7 @@
  * environment, default) is the business of whoever calls `parseNodeSettings`.
  */
 import { closestName, HoldfastError, LIMITS } from '@holdfast/core';
+import { ADMIN_PATH } from './admin/admin-router.ts';
 import {
   BACKUP_RULES,
   type BackupSettings,
@@ -254,6 +255,9 @@ function checkTogether(settings: NodeSettings): void {
   }
   if (!/^\/(?:[A-Za-z0-9._~-]+\/)*$/.test(settings.basePath)) {
     throw invalid('must start and end with a slash and hold plain segments', 'basePath');
+  }
+  if (settings.basePath.startsWith(ADMIN_PATH)) {
+    throw invalid(`must not be under ${ADMIN_PATH}, which is for administration`, 'basePath');
   }
   const { shardCount } = settings;
   if (shardCount !== undefined && (shardCount & (shardCount - 1)) !== 0) {

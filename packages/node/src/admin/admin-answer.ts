@@ -64,14 +64,11 @@ export async function answerWork(
   clock: Clock,
   work: (options: WatchedWork) => Promise<object>,
 ): Promise<void> {
-  const gone = new AbortController();
-  response.once('close', () => {
-    if (!response.writableFinished) gone.abort(); // I2
-  });
+  const signal = clientGone(response);
   const lines = new ProgressLines(response, clock);
   let last: object;
   try {
-    last = { result: await work({ signal: gone.signal, onProgress: (now) => lines.tell(now) }) };
+    last = { result: await work({ signal, onProgress: (now) => lines.tell(now) }) };
   } catch (thrown) {
     const error = asHoldfastError(thrown);
     if (!response.headersSent) return refuseAdministration(request, response, error, clock); // I1
@@ -82,6 +79,16 @@ export async function answerWork(
   if (response.destroyed) return;
   begin(response);
   response.end(line(last));
+}
+
+/** I2. Also of a client that went away before anybody looked. */
+export function clientGone(response: ServerResponse): AbortSignal {
+  const gone = new AbortController();
+  if (response.destroyed) gone.abort();
+  response.once('close', () => {
+    if (!response.writableFinished) gone.abort();
+  });
+  return gone.signal;
 }
 
 class ProgressLines {

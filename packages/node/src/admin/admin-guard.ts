@@ -4,8 +4,9 @@
  *
  * Invariants
  * 1. Everything is refused that is not known to be allowed: no peer address (a request that came
- *    through `fetch`), an address or a host name of others, a proxy that says it speaks for others.
- *    `insecure` changes none of it.
+ *    through `fetch`), an address or a host name of others, a proxy that says it speaks for others
+ *    or that speaks HTTP/1.0, as some do that say nothing. `insecure` changes none of it. A proxy on
+ *    this machine that shows no sign of being one is not told from a program.
  * 2. `holdfast-admin` cannot be sent by a page without a preflight, and no preflight is granted.
  */
 import type { IncomingMessage } from 'node:http';
@@ -15,14 +16,8 @@ import { hostName, isLoopbackAddress } from '../host-check.ts';
 const ADMIN_HEADER = 'holdfast-admin';
 
 /** What proxies add: behind one, the peer is not who asks. */
-const FORWARDED: readonly string[] = [
-  'forwarded',
-  'via',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-  'x-real-ip',
-];
+const FORWARDED =
+  /^(?:forwarded|via|x-forwarded.*|x-real-ip|x-(?:original|client|cluster).*|.*-client-ip|cf-.*)$/;
 /** Of the page itself, or no page at all. */
 const OWN_SITE: ReadonlySet<string> = new Set(['same-origin', 'none']);
 
@@ -37,7 +32,8 @@ export function admitAdministration(request: IncomingMessage): void {
   if (host === undefined || !isLoopbackAddress(host)) {
     throw refused('only under a name of this machine, like localhost');
   }
-  if (FORWARDED.some((name) => headers[name] !== undefined)) {
+  const old = request.httpVersionMajor === 1 && request.httpVersionMinor === 0;
+  if (old || Object.keys(headers).some((name) => FORWARDED.test(name))) {
     throw refused('not through a proxy');
   }
   admitPage(request);

@@ -1,5 +1,5 @@
 import { createServer, request as httpRequest, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { HoldfastError, LIMITS, NodeClock } from '@holdfast/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ADMIN_PATH, AdminRouter } from './admin-router.ts';
@@ -132,6 +132,13 @@ describe('who may administer', () => {
     ['through a proxy', { headers: { 'x-forwarded-for': '203.0.113.9' } }, 'ADMIN_REFUSED'],
     ['through another proxy', { headers: { forwarded: 'for=203.0.113.9' } }, 'ADMIN_REFUSED'],
     ['through a third one', { headers: { via: '1.1 proxy' } }, 'ADMIN_REFUSED'],
+    [
+      'through one that names its port',
+      { headers: { 'x-forwarded-port': '443' } },
+      'ADMIN_REFUSED',
+    ],
+    ['through one that names who asks', { headers: { 'x-real-ip': '::1' } }, 'ADMIN_REFUSED'],
+    ['through a network', { headers: { 'true-client-ip': '203.0.113.9' } }, 'ADMIN_REFUSED'],
   ] as const)('not %s, whatever is asked', async (_who, given, code) => {
     for (const [method, path] of [
       ['GET', 'backup'],
@@ -151,6 +158,21 @@ describe('who may administer', () => {
     for (peer of ['127.0.0.1', '::1', '::ffff:127.0.0.1']) {
       expect((await ask('GET', 'backup')).status).toBe(200);
     }
+  });
+
+  it('not over HTTP/1.0, as a proxy that names nobody may speak it', async () => {
+    const answer = await new Promise<string>((resolve, reject) => {
+      const socket = connect(port, '127.0.0.1');
+      let text = '';
+      socket.on('data', (piece) => (text += piece.toString()));
+      socket.once('end', () => resolve(text)).once('error', reject);
+      socket.write(
+        `GET ${ADMIN_PATH}backup HTTP/1.0\r\nHost: 127.0.0.1:${port}\r\n` +
+          'Holdfast-Admin: 1\r\nConnection: close\r\n\r\n',
+      );
+    });
+    expect(answer).toContain(' 403 ');
+    expect(answer).toContain('ADMIN_REFUSED');
   });
 
   it('no page gets its preflight granted', async () => {
@@ -294,6 +316,20 @@ describe('long work', () => {
       { result: { id: 'new' } },
     ]);
     expect([timers.length, cancelled]).toEqual([3, 1]);
+  });
+
+  it('is refused while as much is under way as may be, and taken again behind it', async () => {
+    const release: (() => void)[] = [];
+    create = () => new Promise((resolve) => release.push(() => resolve({ id: 'new' })));
+    const held = Array.from({ length: LIMITS.maxAdminRequests }, () => ask('POST', 'snapshots'));
+    while (release.length < held.length) await new Promise((resolve) => setTimeout(resolve, 5));
+    const answer = await ask('POST', 'snapshots');
+    expect([answer.status, codeOf(answer)]).toEqual([429, 'CLIENT_QUOTA_EXCEEDED']);
+    // Who may not administer takes nobody's place, and learns nothing.
+    expect((await ask('GET', 'backup', { bare: true })).status).toBe(403);
+    for (const done of release) done();
+    for (const one of await Promise.all(held)) expect(one.status).toBe(200);
+    expect((await ask('GET', 'backup')).status).toBe(200);
   });
 
   it('ends when its client goes away', async () => {

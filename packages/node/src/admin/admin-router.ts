@@ -4,10 +4,11 @@
  * Invariants
  * 1. Who may not administer learns nothing: neither which routes there are nor what they hold.
  * 2. Nothing is begun before the whole request was understood.
+ * 3. At most `maxAdminRequests` are under way: each may be long work.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Clock, HoldfastError } from '@holdfast/core';
-import { answerWork, refuseAdministration, sendJson } from './admin-answer.ts';
+import { type Clock, HoldfastError, LIMITS } from '@holdfast/core';
+import { answerWork, clientGone, refuseAdministration, sendJson } from './admin-answer.ts';
 import { AdminBody } from './admin-body.ts';
 import { admitAdministration } from './admin-guard.ts';
 import type { AdminHost } from './admin-host.ts';
@@ -23,6 +24,7 @@ interface FoundRoute {
 export class AdminRouter {
   readonly #administration: AdminHost;
   readonly #clock: Clock;
+  #underWay = 0;
 
   constructor(administration: AdminHost, components: { readonly clock: Clock }) {
     this.#administration = administration;
@@ -31,8 +33,10 @@ export class AdminRouter {
 
   /** @param target path and query, below `ADMIN_PATH`. Answers; never rejects. */
   async handle(request: IncomingMessage, response: ServerResponse, target: string): Promise<void> {
+    this.#underWay++;
     try {
       admitAdministration(request); // I1
+      if (this.#underWay > LIMITS.maxAdminRequests) throw tooMany(); // I3
       const { route, id } = find(request, response, target);
       const body = await AdminBody.read(request, route.body ?? {}); // I2
       const call = { administration: this.#administration, id, body };
@@ -44,8 +48,17 @@ export class AdminRouter {
       }
     } catch (error) {
       refuseAdministration(request, response, error, this.#clock);
+    } finally {
+      this.#underWay--;
     }
   }
+}
+
+function tooMany(): HoldfastError {
+  return new HoldfastError(
+    'CLIENT_QUOTA_EXCEEDED',
+    `too many requests of administration are under way limit=${LIMITS.maxAdminRequests}`,
+  );
 }
 
 function find(request: IncomingMessage, response: ServerResponse, target: string): FoundRoute {
@@ -85,7 +98,5 @@ function decoded(segment: string): string {
 
 /** Quick work is not reported on; it still ends with its client. */
 function unattended(response: ServerResponse): Pick<AdminCall, 'signal' | 'onProgress'> {
-  const gone = new AbortController();
-  response.once('close', () => gone.abort());
-  return { signal: gone.signal, onProgress: () => undefined };
+  return { signal: clientGone(response), onProgress: () => undefined };
 }
