@@ -39,11 +39,13 @@ export function percentile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
-/** The median of each metric over the rounds. */
+/** The median of each metric over the rounds; what was never measured is left out. */
 export function medians(rounds: readonly Metrics[]): Metrics {
   const names = new Set(rounds.flatMap((round) => Object.keys(round)));
   return Object.fromEntries(
-    [...names].map((name) => [name, median(rounds.map((round) => round[name] ?? Number.NaN))]),
+    [...names]
+      .map((name) => [name, median(rounds.map((round) => round[name] ?? Number.NaN))] as const)
+      .filter(([, value]) => !Number.isNaN(value)),
   );
 }
 
