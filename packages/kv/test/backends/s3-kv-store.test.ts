@@ -4,7 +4,7 @@ import { kvStoreConformance } from '@holdfast/kv/conformance';
 import { MemoryObjectStore, type ObjectStore, openS3ObjectStore } from '@holdfast/objects';
 import { findRealS3Server, RealS3Server } from '@holdfast/testkit';
 import { afterAll, beforeAll, describe, it } from 'vitest';
-import { onServer, removeScratch, scratch, serverTests } from './servers.ts';
+import { briefly, onServer, removeScratch, scratch, serverTests } from './servers.ts';
 
 const seams = { clock: new NodeClock(), random: new NodeRandom() };
 const unsupported = {
@@ -24,10 +24,7 @@ describe('a store in an object store', () => {
   });
 });
 
-/** Each request is a sync of the disk. */
-const SLOW = { timeout: 120_000 };
-
-describe.skipIf(!serverTests('S3 server', program))('a store in S3', SLOW, () => {
+describe.skipIf(!serverTests('S3 server', program))('a store in S3', () => {
   const directory = scratch();
   const opened: ObjectStore[] = [];
   let server: RealS3Server;
@@ -38,10 +35,10 @@ describe.skipIf(!serverTests('S3 server', program))('a store in S3', SLOW, () =>
     for (const objects of opened) await objects.close();
     await server.kill(); // it would wait for connections
     removeScratch(directory);
-  });
+  }, 120_000);
 
   kvStoreConformance({
-    it,
+    it: briefly,
     open: async () => {
       const { bucket, endpoint, region, credentials } = server;
       return onServer(async (prefix) => {

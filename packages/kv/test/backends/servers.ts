@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { FencedKvStore } from '@holdfast/kv';
 import type { KvStoreUnderTest } from '@holdfast/kv/conformance';
+import { it } from 'vitest';
 
 /** Whether the server is here; where it is not, says so. */
 export function serverTests(name: string, program: string | undefined): boolean {
@@ -22,6 +23,19 @@ export function scratch(): string {
 export function removeScratch(directory: string): void {
   rmSync(directory, { recursive: true, force: true });
 }
+
+/** Hundreds of writes, each a sync of the disk or several. */
+const MANY_WRITES =
+  /^(changes between two pages|a long range|a walk that others|fifty entries|every combination|a history .* seed [2-4]|a hundred writes)/;
+
+/** The suite without what takes long on a slow place; that runs on a quick place of the same store. */
+export const briefly = Object.assign(
+  (title: string, run: () => Promise<void>) =>
+    MANY_WRITES.test(title)
+      ? briefly.skip(`${title} (on a quick place only)`, run)
+      : it(title, run),
+  { skip: (title: string, run: () => Promise<void>) => it.skipIf(true)(title, run) },
+);
 
 let places = 0;
 

@@ -190,7 +190,7 @@ export class CellKvBackend implements KvBackend, KvFence {
     for (let tries = 0; tries < LIMITS.maxGroupTries; tries++) {
       const ack = await this.#try(write);
       if (ack === undefined) continue;
-      if (ack.changed) await this.#writer.confirm(); // I3
+      if (ack.changed) await afterWriting(this.#writer.confirm()); // I3
       return ack;
     }
     throw contended();
@@ -199,7 +199,9 @@ export class CellKvBackend implements KvBackend, KvFence {
   /** I2. `undefined`: somebody else was quicker. */
   async #try(write: KvWrite): Promise<KvAck | undefined> {
     const { key } = write;
-    const cell = await beforeWriting(this.#store.read(key));
+    await beforeWriting(this.#writer.begin());
+    const looks = Promise.all([this.#store.read(key), this.#writer.confirm()]);
+    const [cell] = await beforeWriting(looks);
     const bytes = cell?.bytes;
     const facts = bytes === undefined ? undefined : factsOrDamage(() => openEntry(key, bytes));
     const known = facts instanceof Error ? undefined : facts;
@@ -269,6 +271,17 @@ export class CellKvBackend implements KvBackend, KvFence {
 
 function wanted(reverse: boolean, limit: number): RowsWanted {
   return { reverse, entries: Math.min(limit, LIMITS.scannedEntries), bytes: LIMITS.scannedBytes };
+}
+
+/** The write is there, or comes. */
+async function afterWriting(look: Promise<void>): Promise<void> {
+  try {
+    await look;
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.effect === 'unknown') throw error;
+    const { code, message, details } = error;
+    throw new HoldfastError(code, message, { cause: error, effect: 'unknown', details });
+  }
 }
 
 /** Nothing of the write was sent yet, whatever the error says of the call that failed. */

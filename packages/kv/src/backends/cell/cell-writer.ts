@@ -4,9 +4,11 @@
  * Invariants
  * 1. Versions are given from a block that was taken in the head before, by compare-and-set: nobody
  *    else gives one of them, and after a restart they go on above it.
- * 2. One writer at a time: whoever takes a block is the writer. A write is acknowledged only after a
- *    look at the head that began after the write ended, and found this writer and its epoch there.
+ * 2. One writer at a time: whoever takes a block is the writer. A write is sent only after a look at
+ *    the head that began after its call, and acknowledged only after one that began after the write
+ *    ended, and both found this writer and its epoch there.
  * 3. A look is shared by all who ask for one before it begins.
+ * 4. Who was found to be the writer no more does not become it again but by a claim.
  *
  * Owner: one `CellKvBackend`.
  */
@@ -26,6 +28,7 @@ export class CellWriter {
   #next = 0;
   #end = 0;
   #started = false;
+  #lost: HoldfastError | undefined;
   #taking: Promise<void> | undefined;
   #looking: Promise<void> = Promise.resolve();
   #waiting: Promise<void> | undefined;
@@ -64,10 +67,16 @@ export class CellWriter {
       if (head.epoch >= epoch) throw fencedError(head.epoch, epoch);
       if (await this.#write({ ...head, epoch }, cell, 0)) {
         this.#epoch = epoch;
+        this.#lost = undefined;
         return;
       }
     }
     throw contended();
+  }
+
+  /** Becomes the writer, if it was not yet. */
+  async begin(): Promise<void> {
+    if (!this.#started) await this.raise(0);
   }
 
   /** The next version, above `floor`. I1. */
@@ -89,9 +98,10 @@ export class CellWriter {
     this.#next = Math.max(this.#next, version + 1);
   }
 
-  /** I2, I3. Rejects with `FENCED` of unknown effect. */
+  /** I2, I3. It still is the writer; else `FENCED`. */
   confirm(): Promise<void> {
     if (this.#sole) return Promise.resolve();
+    if (this.#lost !== undefined) return Promise.reject(this.#lost);
     this.#waiting ??= this.#looking
       .catch(() => undefined)
       .then(() => {
@@ -103,22 +113,17 @@ export class CellWriter {
   }
 
   async #look(): Promise<void> {
-    try {
-      const { head } = await this.#read();
-      if (head.writer !== this.#name || head.epoch !== this.#epoch) {
-        throw fencedError(head.epoch, this.#epoch, 'unknown');
-      }
-    } catch (error) {
-      if (!(error instanceof HoldfastError) || error.effect === 'unknown') throw error;
-      throw new HoldfastError(error.code, error.message, { cause: error, effect: 'unknown' });
-    }
+    const { head } = await this.#read();
+    if (head.writer === this.#name && head.epoch === this.#epoch) return;
+    this.#lost = fencedError(head.epoch, this.#epoch); // I4
+    throw this.#lost;
   }
 
   async #take(floor: number): Promise<void> {
+    if (this.#lost !== undefined) throw this.#lost;
     for (let tries = 0; tries < LIMITS.maxGroupTries; tries++) {
       const { head, cell } = await this.#read();
-      // Whoever was the writer and is it no more does not become it again by itself.
-      const lost = this.#started && head.writer !== this.#name;
+      const lost = this.#started && head.writer !== this.#name; // I4
       if (lost || head.epoch !== this.#epoch) throw fencedError(head.epoch, this.#epoch);
       if (await this.#write(head, cell, floor)) return;
     }

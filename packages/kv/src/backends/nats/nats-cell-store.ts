@@ -189,6 +189,8 @@ export class NatsCellStore implements CellStore {
   ): AsyncGenerator<readonly TableRow[], void, undefined> {
     let at = behind;
     await this.#upToDate();
+    // They have a place in this order that nobody knows: the walk must not go on without them.
+    for (const { key, bytes } of await this.#rows([...this.#index.damaged])) openEntry(key, bytes);
     for (;;) {
       const places = this.#index.created(at, reverse, Math.min(entries, READ_AHEAD));
       if (places.length === 0) return;

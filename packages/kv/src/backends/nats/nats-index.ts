@@ -27,11 +27,13 @@ export class NatsIndex {
   readonly #known = new SortedMap<Known>();
   readonly #created = new SortedMap<string>(byText);
   readonly #due = new SortedMap<string>(byText);
+  /** Keys of entries whose place cannot be read from them. */
+  readonly #damaged = new Set<string>();
   readonly #waiting = new Set<() => void>();
   #revision = 0;
 
-  get revision(): number {
-    return this.#revision;
+  get damaged(): ReadonlySet<string> {
+    return this.#damaged;
   }
 
   /** What the bucket told, in its order. */
@@ -51,7 +53,9 @@ export class NatsIndex {
     }
     this.#dropPlaces(key, before?.facts);
     this.#known.set(key, known);
-    const { facts } = known;
+    const { facts, deletedAtMs } = known;
+    if (facts === undefined && deletedAtMs === undefined) this.#damaged.add(key);
+    else this.#damaged.delete(key);
     if (facts === undefined) return;
     this.#created.set(numbered(facts.seq, key), key);
     if (facts.expiresAtMs !== undefined) this.#due.set(numbered(facts.expiresAtMs, key), key);

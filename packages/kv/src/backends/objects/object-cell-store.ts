@@ -264,10 +264,14 @@ export class ObjectCellStore implements CellStore {
     yield* sorted();
   }
 
+  /** Of the places that an entry has: what is left of an earlier one of its key has no row. */
   async #createdRows(places: readonly Place[]): Promise<TableRow[]> {
-    const rows = await this.#rows(places.map(({ key }) => key));
-    const seqs = new Map(places.map(({ key, number }) => [key, number]));
-    return rows.filter(({ key, bytes }) => openEntry(key, bytes).seq === seqs.get(key));
+    const cells = await Promise.all(places.map(({ key }) => this.read(key)));
+    return places.flatMap(({ key, number }, at) => {
+      const bytes = cells[at]?.bytes;
+      if (bytes === undefined || openEntry(key, bytes).seq !== number) return [];
+      return [{ key, bytes }];
+    });
   }
 
   /** Of the keys that have an entry, in their order. */

@@ -43,6 +43,8 @@ export class PostgresConnections {
     });
     // One that breaks while nobody uses it: the pool makes another.
     pool.on('error', () => undefined);
+    // One that breaks while it is used says so to whoever asks it, and beside that to everybody.
+    pool.on('connect', (client) => client.on('error', () => undefined));
     return new PostgresConnections(clock, pool, place);
   }
 

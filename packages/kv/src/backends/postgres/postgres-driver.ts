@@ -21,6 +21,11 @@ export interface PgPool {
   connect(): Promise<PgClient>;
   end(): Promise<void>;
   on(event: 'error', listener: (error: Error) => void): unknown;
+  on(event: 'connect', listener: (client: PgEmitter) => void): unknown;
+}
+
+interface PgEmitter {
+  on(event: 'error', listener: (error: Error) => void): unknown;
 }
 
 interface PgModule {

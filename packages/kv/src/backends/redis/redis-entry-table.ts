@@ -189,7 +189,7 @@ export class RedisEntryTable implements EntryTable {
     const keys = await this.#names('ZRANGE', past);
     const first = [`(${nowMs}`, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES'];
     const [, next] = flat(await this.#call('ZRANGE', [this.#key('x'), ...first]));
-    return { keys, nextMs: next === undefined ? undefined : Number(String(next)) };
+    return { keys, nextMs: next === undefined ? undefined : Number(next) };
   }
 
   async close(): Promise<void> {
@@ -217,7 +217,7 @@ export class RedisEntryTable implements EntryTable {
     const bounds = [start, end, ...way, 'LIMIT', 0, entries, 'WITHSCORES'];
     const found = flat(await this.#call('ZRANGE', [this.#key('c'), ...bounds]));
     for (let at = 0; at < found.length; at += 2) {
-      places.push({ key: String(found[at]), seq: Number(String(found[at + 1])) });
+      places.push({ key: found[at] as string, seq: Number(found[at + 1]) });
     }
     return places;
   }
@@ -272,8 +272,8 @@ export class RedisEntryTable implements EntryTable {
 }
 
 /** Names with their numbers: one after the other, or in pairs, as the protocol has it. */
-function flat(found: unknown): unknown[] {
-  return (found as unknown[]).flat();
+function flat(found: unknown): string[] {
+  return (found as unknown[]).flat().map(String);
 }
 
 /** Where the server does not tell, nothing is promised. */
