@@ -67,7 +67,7 @@ it('what is no block in the repository is under no key', () =>
     await fill(engine, 0, 3);
     const lsn = await database.mark('here');
     await database.archive?.flush();
-    await objects.put(repository.names.mark(lsn), Buffer.alloc(100, 7));
+    await objects.put(repository.names.mark({ lsn, epoch: 1 }), Buffer.alloc(100, 7));
     expect((await database.keyStatus()).keys).toMatchObject([{ active: true }]);
   }));
 

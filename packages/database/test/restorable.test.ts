@@ -109,6 +109,31 @@ describe('after a restore to an earlier moment', () => {
   );
 
   it(
+    'each history has its own mark at one LSN',
+    inWorld(async () => {
+      const store = newStore();
+      const node = new Node();
+      const { database, engine } = await node.open(store);
+      await writeSome(engine, 0, 10);
+      expect(await database.mark('before it')).toBe(11);
+      await database.close();
+      const { fileSystem } = node;
+      const components = { fileSystem, clock, random, objects: store };
+      await restoreDatabase(components, { into: '/back', target: { lsn: 10 as Lsn } });
+      const back = await openArchived({ ...components, dir: '/back' });
+      expect(await back.database.mark('once more')).toBe(11);
+      await back.database.close();
+      const repository = await repositoryOf(fileSystem, store);
+      for (const [epoch, name] of [
+        [1, 'before it'],
+        [2, 'once more'],
+      ] as const) {
+        expect((await planRestore(repository, { target: { name }, epoch })).lsn).toBe(11);
+      }
+    }),
+  );
+
+  it(
     'a sweep keeps what was before, as long as a snapshot leads there',
     inWorld(async () => {
       const { repository, snapshots, close } = await restoredBack();

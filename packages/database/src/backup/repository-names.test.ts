@@ -32,13 +32,14 @@ describe('names of a repository', () => {
       fc.property(pieces, counts, random, hash, (piece, number, chance, digest) => {
         const lsn = number as Lsn;
         const part = Buffer.from(digest).toString('hex');
+        const mark = { lsn, epoch: piece.epoch };
         const snapshotId = names.snapshotId(lsn, chance);
         expect(names.pieceOf(names.piece(piece))).toEqual(piece);
         expect(names.epochOfClaim(names.claim(number))).toBe(number);
-        expect(names.lsnOfMark(names.mark(lsn))).toBe(number);
+        expect(names.markOf(names.mark(mark))).toEqual(mark);
         expect(names.hashOfPart(names.part(part))).toBe(part);
         expect(names.snapshotOf(names.snapshot(snapshotId))).toEqual({ id: snapshotId, lsn });
-        const keys = [names.piece(piece), names.claim(number), names.mark(lsn), names.part(part)];
+        const keys = [names.piece(piece), names.claim(number), names.mark(mark), names.part(part)];
         for (const key of [...keys, names.snapshot(snapshotId), names.layout, names.lease]) {
           assertObjectKey(key);
         }

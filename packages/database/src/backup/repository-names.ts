@@ -29,6 +29,13 @@ export interface ArchivePieceName {
   readonly keyId: number;
 }
 
+/** What the name of a restore point says: several histories may have one at an LSN. */
+export interface MarkName {
+  readonly lsn: Lsn;
+  /** Of the writer that archived it. */
+  readonly epoch: number;
+}
+
 export class RepositoryNames {
   readonly id: string;
 
@@ -78,12 +85,13 @@ export class RepositoryNames {
     return `${this.id}/marks/`;
   }
 
-  mark(lsn: Lsn): string {
-    return this.marks + digits(lsn);
+  mark({ lsn, epoch }: MarkName): string {
+    return `${this.marks}${digits(lsn)}-${digits(epoch)}`;
   }
 
-  lsnOfMark(key: string): Lsn | undefined {
-    return numberIn(key, this.marks) as Lsn | undefined;
+  markOf(key: string): MarkName | undefined {
+    const found = /^(\d{16})-(\d{16})$/.exec(behind(key, this.marks) ?? '');
+    return found === null ? undefined : { lsn: Number(found[1]) as Lsn, epoch: Number(found[2]) };
   }
 
   get parts(): string {

@@ -12,7 +12,7 @@ import { type BlockCodec, hasCode, HoldfastError, LIMITS, type Lsn } from '@hold
 import type { CallOptions, ObjectStore } from '@holdfast/objects';
 import { type DecodedArchivePiece, decodeArchivePiece } from './archive-piece.ts';
 import { inParallel } from './in-parallel.ts';
-import { type ArchivePieceName, RepositoryNames } from './repository-names.ts';
+import { type ArchivePieceName, type MarkName, RepositoryNames } from './repository-names.ts';
 import { decodeRestorePoint, encodeRestorePoint, type RestorePoint } from './restore-point.ts';
 import { damagedObject } from './sealed-object.ts';
 import {
@@ -158,32 +158,35 @@ export class Repository {
     }
   }
 
-  /** In the order of their LSNs. */
-  async restorePoints(options: CallOptions = {}): Promise<RestorePoint[]> {
+  /** In the order of their LSNs; those that `wanted` says, by their names. */
+  async restorePoints(
+    options: CallOptions = {},
+    wanted: (mark: MarkName) => boolean = () => true,
+  ): Promise<RestorePoint[]> {
     const points: RestorePoint[] = [];
-    for await (const lsn of this.marks(options)) {
-      const point = await this.restorePoint(lsn, options);
+    for await (const mark of this.marks(options)) {
+      const point = wanted(mark) ? await this.restorePoint(mark, options) : undefined;
       if (point !== undefined) points.push(point);
     }
     return points;
   }
 
-  /** LSNs of restore points, as their names say; rising. */
-  async *marks(options: CallOptions = {}): AsyncGenerator<Lsn, void, void> {
+  /** The names of restore points, in the order of their LSNs. */
+  async *marks(options: CallOptions = {}): AsyncGenerator<MarkName, void, void> {
     for await (const { key } of this.#list(this.names.marks, options)) {
-      const lsn = this.names.lsnOfMark(key);
-      if (lsn !== undefined) yield lsn;
+      const mark = this.names.markOf(key);
+      if (mark !== undefined) yield mark;
     }
   }
 
-  async restorePoint(lsn: Lsn, options: CallOptions = {}): Promise<RestorePoint | undefined> {
-    const key = this.names.mark(lsn);
+  async restorePoint(mark: MarkName, options: CallOptions = {}): Promise<RestorePoint | undefined> {
+    const key = this.names.mark(mark);
     const bytes = await this.read(key, LIMITS.maxSmallObjectBytes, options);
-    return bytes === undefined ? undefined : decodeRestorePoint(this.codec, key, lsn, bytes);
+    return bytes === undefined ? undefined : decodeRestorePoint(this.codec, key, mark, bytes);
   }
 
   async putRestorePoint(point: RestorePoint, options: CallOptions = {}): Promise<void> {
-    const key = this.names.mark(point.lsn);
+    const key = this.names.mark(point);
     await this.store.put(key, encodeRestorePoint(this.codec, key, point), options);
   }
 

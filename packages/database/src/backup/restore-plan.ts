@@ -145,7 +145,8 @@ class Planning {
   }
 
   async #lsnOfPoint(name: string): Promise<Lsn> {
-    const points = (await this.#repository.restorePoints(this.#options)).filter(
+    const points = await this.#repository.restorePoints(
+      this.#options,
       ({ epoch, lsn }) => this.#lineage.epochAt(lsn) === epoch,
     );
     const found = points.findLast((point) => point.name === name);

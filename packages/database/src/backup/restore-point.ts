@@ -3,40 +3,35 @@
  *
  * The payload of the record is a version byte, 1, and the name in UTF-8. Two may have one name.
  */
-import { type BlockCodec, BLOCK_TYPES, HoldfastError, LIMITS, type Lsn } from '@holdfast/core';
+import { type BlockCodec, BLOCK_TYPES, HoldfastError, LIMITS } from '@holdfast/core';
+import type { MarkName } from './repository-names.ts';
 import { openObject, type ObjectPlace, sealObject } from './sealed-object.ts';
 
 const RECORD_VERSION = 1;
 
-export interface RestorePoint {
+export interface RestorePoint extends MarkName {
   readonly name: string;
-  readonly lsn: Lsn;
-  /** The epoch of the writer that archived it. */
-  readonly epoch: number;
   /** Wall clock of its batch, ms since 1970. */
   readonly committedAtMs: number;
 }
 
 export function encodeRestorePoint(codec: BlockCodec, key: string, point: RestorePoint): Buffer {
-  return sealObject(codec, placeOf(key, point.lsn), point);
+  return sealObject(codec, placeOf(key, point), point);
 }
 
-/** @param lsn as the name of the object says. */
+/** @param expected as the name of the object says. */
 export function decodeRestorePoint(
   codec: BlockCodec,
   key: string,
-  lsn: Lsn,
+  expected: MarkName,
   bytes: Buffer,
 ): RestorePoint {
-  const { name, epoch, committedAtMs } = openObject(codec, placeOf(key, lsn), bytes);
-  if (
-    typeof name !== 'string' ||
-    !Number.isSafeInteger(epoch) ||
-    !Number.isSafeInteger(committedAtMs)
-  ) {
+  const { name, lsn, epoch, committedAtMs } = openObject(codec, placeOf(key, expected), bytes);
+  const isNamed = lsn === expected.lsn && epoch === expected.epoch;
+  if (typeof name !== 'string' || !isNamed || !Number.isSafeInteger(committedAtMs)) {
     throw new HoldfastError('FORMAT_INVALID', `restore point makes no sense key=${key}`);
   }
-  return { name, lsn, epoch: epoch as number, committedAtMs: committedAtMs as number };
+  return { ...expected, name, committedAtMs: committedAtMs as number };
 }
 
 /** The payload of its record. Throws `INVALID_RESTORE_POINT`. */
@@ -61,6 +56,6 @@ function problemOf(name: string, bytes: number): string | undefined {
   return undefined;
 }
 
-function placeOf(key: string, lsn: Lsn): ObjectPlace {
-  return { key, type: BLOCK_TYPES.restorePoint, fileId: lsn, position: 0 };
+function placeOf(key: string, { lsn, epoch }: MarkName): ObjectPlace {
+  return { key, type: BLOCK_TYPES.restorePoint, fileId: lsn, position: epoch };
 }

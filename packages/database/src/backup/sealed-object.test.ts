@@ -82,8 +82,8 @@ const claim: WriterClaim = {
 };
 
 /** What stands in an object although its checksum is right. */
-function resealed(key: string, type: number, fileId: number, value: object): Buffer {
-  return sealObject(plain, { key, type: type as 11, fileId, position: 0 }, value);
+function resealed(key: string, type: number, fileId: number, value: object, position = 0): Buffer {
+  return sealObject(plain, { key, type: type as 11, fileId, position }, value);
 }
 
 describe('a writer claim', () => {
@@ -114,17 +114,17 @@ describe('a writer claim', () => {
 
 describe('a restore point', () => {
   const point = { name: 'before it', lsn: 9 as Lsn, epoch: 2, committedAtMs: 17 };
-  const key = names.mark(point.lsn);
+  const key = names.mark(point);
 
   it('gives back what was marked', () => {
     const bytes = encodeRestorePoint(plain, key, point);
-    expect(decodeRestorePoint(plain, key, point.lsn, bytes)).toEqual(point);
+    expect(decodeRestorePoint(plain, key, point, bytes)).toEqual(point);
   });
 
   it('that makes no sense is refused', () => {
-    for (const field of [{ name: 1 }, { epoch: 'x' }, { committedAtMs: 0.5 }]) {
-      const bytes = resealed(key, BLOCK_TYPES.restorePoint, 9, { ...point, ...field });
-      expect(codeOf(() => decodeRestorePoint(plain, key, point.lsn, bytes))).toBe('FORMAT_INVALID');
+    for (const field of [{ name: 1 }, { epoch: 3 }, { lsn: 8 }, { committedAtMs: 0.5 }]) {
+      const bytes = resealed(key, BLOCK_TYPES.restorePoint, 9, { ...point, ...field }, 2);
+      expect(codeOf(() => decodeRestorePoint(plain, key, point, bytes))).toBe('FORMAT_INVALID');
     }
   });
 

@@ -14,12 +14,11 @@
  * 5. Claims stay for ever: they say whose history each LSN is.
  * 6. So does the last piece of the newest writers: by it a directory knows its repository again.
  */
-import { cut, hasCode, HoldfastError, type Logger, type Lsn } from '@holdfast/core';
+import { cut, hasCode, HoldfastError, type Logger } from '@holdfast/core';
 import type { Lease } from './lease.ts';
 import type { RecentlySwept } from './recently-swept.ts';
 import { reachableFrom } from './reachable.ts';
 import type { ListedSnapshot, Repository } from './repository.ts';
-import { isDamage } from './snapshot-catalog.ts';
 import type { SnapshotManifest } from './snapshot-manifest.ts';
 import type { WriterStanding } from './snapshot-writer.ts';
 
@@ -144,24 +143,11 @@ export class Sweep {
     }
     const stay = new Set([...ends].slice(-EPOCHS_WITH_AN_END).map(([, key]) => key)); // I6
     for (const key of pieces) if (!stay.has(key)) candidates.push({ key, kind: 'pieces' });
-    for await (const lsn of repository.marks({ signal })) {
-      const epoch = await this.#epochOfMark(lsn);
-      if (epoch === undefined || lsn >= keptFrom(epoch)) continue;
-      candidates.push({ key: repository.names.mark(lsn), kind: 'restorePoints' });
+    for await (const mark of repository.marks({ signal })) {
+      if (mark.lsn >= keptFrom(mark.epoch)) continue;
+      candidates.push({ key: repository.names.mark(mark), kind: 'restorePoints' });
     }
     return candidates;
-  }
-
-  /** `undefined` when it cannot be read: it stays, and costs next to nothing. */
-  async #epochOfMark(lsn: Lsn): Promise<number | undefined> {
-    const { repository, logger } = this.#parts;
-    try {
-      return (await repository.restorePoint(lsn, { signal: this.#settings.signal }))?.epoch;
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      logger.warn('backup.restorePointUnreadable', { lsn, code: error.code });
-      return undefined;
-    }
   }
 
   /** I2. What is new is needed too. */
