@@ -56,11 +56,19 @@ export async function* restoreTier(
   const digest = createHash('sha256');
   const epochs: number[] = [];
   let entries = 0;
-  for await (const batch of batches(options, epochs)) {
-    for (const entry of batch) digestEntry(digest, entry);
-    await putAll(to, batch);
-    entries += batch.filter(({ key }) => !isReserved(key)).length;
-    yield { phase: 'copy', entries };
+  let putting: Promise<void> = Promise.resolve();
+  try {
+    for await (const batch of batches(options, epochs)) {
+      for (const entry of batch) digestEntry(digest, entry);
+      await putting;
+      // While this one is put the next one is read.
+      putting = putAll(to, batch);
+      putting.catch(() => undefined);
+      entries += batch.filter(({ key }) => !isReserved(key)).length;
+      yield { phase: 'copy', entries };
+    }
+  } finally {
+    await putting;
   }
   const sha256 = digest.digest('hex');
   await to.flush();

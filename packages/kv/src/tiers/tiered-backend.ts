@@ -71,6 +71,8 @@ export class TieredBackend implements KvBackend {
   }
 }
 
+/** What `TierFence` adds. */
+const GUARD_OPERATIONS = 2;
 const DURABILITIES = ['none', 'process', 'power'] as const;
 
 /** What all of them can; limits are checked against all before any is written. */
@@ -85,12 +87,17 @@ export function combinedCapabilities(stores: TierStores, evicts: boolean): KvCap
   const weakest = Math.min(
     ...durable.map(({ capabilities }) => DURABILITIES.indexOf(capabilities.durability)),
   );
-  // Beside the operations of a batch: the guard in a tier; what is lazy and the clock in `local`.
-  const beside = LIMITS.lazyLocalOperations + 2;
-  const operations = Math.min(4096, least([...given, local], 'maxBatchOperations')) - beside;
+  // Tiers without batches get one operation at a time.
+  const batching = given.filter(({ capabilities }) => capabilities.atomicBatch);
+  const { atomicBatch } = primary.capabilities;
+  const operations = Math.min(
+    least(batching, 'maxBatchOperations') - GUARD_OPERATIONS,
+    local.capabilities.maxBatchOperations - LIMITS.lazyLocalOperations - 1,
+  );
   const localRoom = local.capabilities.maxBatchBytes - LIMITS.maxEntryKeyBytes;
+  const beside = LIMITS.lazyLocalOperations + operations;
   return {
-    atomicBatch: primary.capabilities.atomicBatch,
+    atomicBatch,
     compareAndSet: true,
     createdOrder: all('createdOrder'),
     ttl: all('ttl'),
@@ -105,10 +112,10 @@ export function combinedCapabilities(stores: TierStores, evicts: boolean): KvCap
       least(given, 'maxValueBytes'),
       local.capabilities.maxValueBytes - OPERATION_OVERHEAD_BYTES - LIMITS.maxEntryKeyBytes,
     ),
-    maxBatchOperations: operations,
+    maxBatchOperations: atomicBatch ? operations : 1,
     maxBatchBytes: Math.min(
-      least(given, 'maxBatchBytes') - LIMITS.maxEntryKeyBytes,
-      localRoom - (operations + beside) * OPERATION_OVERHEAD_BYTES,
+      least(batching, 'maxBatchBytes') - LIMITS.maxEntryKeyBytes,
+      localRoom - beside * OPERATION_OVERHEAD_BYTES,
     ),
   };
 }
