@@ -7,7 +7,11 @@ import {
   type TierStores,
 } from '@holdfast/kv';
 import { kvStoreConformance } from '@holdfast/kv/conformance';
+import { openLmdbKvStore } from '@holdfast/kv/backends/lmdb';
+import { openS3KvStore } from '@holdfast/kv/backends/s3';
+import { MemoryObjectStore } from '@holdfast/objects';
 import { describe, it } from 'vitest';
+import { briefly, removeScratch, scratch } from '../backends/servers.ts';
 import { EngineLife } from '../engine-life.ts';
 import { COMPONENTS, memories, openTiers } from './tiered-stores.ts';
 
@@ -92,6 +96,49 @@ describe.each(['sync', 'async'] as const)('tiers over engine and engine, %s', (b
           return tiers;
         },
         close: end,
+      };
+    },
+  });
+});
+
+describe('tiers over objects, which have no batches, and LMDB', () => {
+  kvStoreConformance({
+    it: briefly,
+    unsupported: {
+      atomicBatch: 'each entry of the primary is an object of its own',
+      watch: 'what goes by itself in an object store is not told',
+    },
+    open: async () => {
+      const directory = scratch();
+      const objects = new MemoryObjectStore(COMPONENTS);
+      const start = (): Promise<readonly [KvStore, KvStore, KvStore]> =>
+        Promise.all([
+          openS3KvStore({ ...COMPONENTS, objects }, { id: 'objects' }),
+          openLmdbKvStore(COMPONENTS, { id: 'copy', directory: `${directory}/copy` }),
+          openLmdbKvStore(COMPONENTS, { id: 'local', directory: `${directory}/local` }),
+        ]);
+      let stores = await start();
+      const over = (): Promise<TieredKvStore> => {
+        const [primary, backup, local] = stores;
+        return openTiers({ primary, backup, local }, { callTimeoutMs: 10_000 });
+      };
+      const end = async (): Promise<void> => {
+        for (const store of stores) await store.close();
+      };
+      let tiers = await over();
+      return {
+        store: tiers,
+        reopen: async () => {
+          await tiers.close();
+          await end();
+          stores = await start();
+          tiers = await over();
+          return tiers;
+        },
+        close: async () => {
+          await end();
+          removeScratch(directory);
+        },
       };
     },
   });
