@@ -51,10 +51,15 @@ export async function followWork<Result>(
   });
 }
 
-/** Ends with 130 when `work` was ended by a signal. */
+/**
+ * Ends with 130 when `work` was ended by a signal.
+ *
+ * @param hint what can be done then.
+ */
 export async function interruptible<Result>(
   { io }: CommandCall,
   work: (signal: AbortSignal) => Promise<Result>,
+  hint?: string,
 ): Promise<Result> {
   const controller = new AbortController();
   const forget = io.onInterrupt(() => controller.abort());
@@ -62,7 +67,7 @@ export async function interruptible<Result>(
     return await work(controller.signal);
   } catch (error) {
     if (!controller.signal.aborted) throw error;
-    throw new CommandError(EXIT.interrupted, 'ABORTED', 'cancelled', { cause: error });
+    throw new CommandError(EXIT.interrupted, 'ABORTED', 'cancelled', { hint, cause: error });
   } finally {
     forget();
   }

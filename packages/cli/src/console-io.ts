@@ -7,6 +7,8 @@ export interface ConsoleIo {
   readonly stdoutIsTerminal: boolean;
   readonly stderrIsTerminal: boolean;
   readonly stdinIsTerminal: boolean;
+  /** Of the terminal behind standard error, now. */
+  readonly columns: number;
   /** Resolves when more may be written. A reader that has gone ends the command quietly. */
   out(data: string | Uint8Array): Promise<void>;
   /** Standard error, as it is. */

@@ -5,6 +5,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { isatty } from 'node:tty';
 import { OutputClosed, type ConsoleIo } from './console-io.ts';
 
+const DEFAULT_COLUMNS = 80;
+
 /** @param exitNow for the second signal: what the first one started is not waited for. */
 export class NodeConsoleIo implements ConsoleIo {
   readonly env: Readonly<Record<string, string | undefined>> = process.env;
@@ -21,6 +23,10 @@ export class NodeConsoleIo implements ConsoleIo {
       this.#outputClosed = true;
     });
     process.stderr.on('error', () => undefined);
+  }
+
+  get columns(): number {
+    return process.stderr.columns || DEFAULT_COLUMNS; // 0 where the terminal does not say
   }
 
   out(data: string | Uint8Array): Promise<void> {

@@ -12,6 +12,24 @@ describe('progress', () => {
     expect(progressText({ ...half, done: 0, total: 0, elapsedMs: 0 })).toContain('100%');
   });
 
+  it('stays in one row of a narrow terminal: first the bar goes, then what is behind', () => {
+    for (const [columns, shown] of [
+      [80, 'files [############------------] 50%  1 B/s  1 s left'],
+      [54, 'files [############------------] 50%  1 B/s  1 s left'],
+      [40, 'files 50%  1 B/s  1 s left'],
+      [12, 'files 50%  '],
+      [0, 'f'],
+    ] as const) {
+      const io = new FakeConsole();
+      Object.assign(io, { stderrIsTerminal: true, columns });
+      let now = 0;
+      const line = new ProgressLine(io, 'files', 'bytes', () => now);
+      now = 1000;
+      line.update(1, 2);
+      expect(io.stderrText).toBe(`\r\u001b[K${shown}`);
+    }
+  });
+
   it('is for terminals, and leaves nothing behind', () => {
     const quiet = new FakeConsole();
     new ProgressLine(quiet, 'verify', 'bytes', () => 0).update(1, 2);

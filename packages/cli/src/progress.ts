@@ -33,9 +33,16 @@ export class ProgressLine {
     this.#drawnAt = now;
     this.#drawn = true;
     const elapsedMs = now - this.#startedAt;
-    this.#io.err(
-      `\r\u001b[K${this.#label} ${progressText({ done, total, elapsedMs, unit: this.#unit })}`,
-    );
+    const progress = { done, total, elapsedMs, unit: this.#unit };
+    this.#io.err(`\r\u001b[K${this.#fitted(progress)}`);
+  }
+
+  /** In one row: what wraps is not wiped by the next one. */
+  #fitted(progress: Progress): string {
+    const room = Math.max(1, this.#io.columns - 1);
+    const whole = `${this.#label} ${progressText(progress)}`;
+    if (whole.length <= room) return whole;
+    return `${this.#label} ${progressText(progress, false)}`.slice(0, room);
   }
 
   end(): void {
@@ -86,7 +93,10 @@ export interface Progress {
   readonly unit: ProgressUnit;
 }
 
-export function progressText({ done, total, elapsedMs, unit }: Progress): string {
+export function progressText(
+  { done, total, elapsedMs, unit }: Progress,
+  withBar: boolean = true,
+): string {
   const perSecond = elapsedMs > 0 ? (done / elapsedMs) * 1000 : 0;
   const rate = `${amount(perSecond, unit)}/s`;
   if (total === undefined) return `${amount(done, unit)}  ${rate}`;
@@ -94,7 +104,7 @@ export function progressText({ done, total, elapsedMs, unit }: Progress): string
   const full = Math.round(share * WIDTH);
   const bar = '#'.repeat(full) + '-'.repeat(WIDTH - full);
   const left = perSecond > 0 ? `  ${leftText((total - done) / perSecond)} left` : '';
-  return `[${bar}] ${Math.floor(share * 100)}%  ${rate}${left}`;
+  return `${withBar ? `[${bar}] ` : ''}${Math.floor(share * 100)}%  ${rate}${left}`;
 }
 
 function leftText(seconds: number): string {

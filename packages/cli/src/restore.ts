@@ -50,6 +50,7 @@ export const restore: Command = {
   async run(call) {
     const { io, values, json } = call;
     const [from = '', into = ''] = call.arguments;
+    if (into === '') throw usageError('INTO is empty', 'see "holdfast restore --help"');
     const request = {
       into,
       target: parseRestoreTarget(values.text('to') ?? 'latest', new NodeClock().now()),
@@ -62,8 +63,11 @@ export const restore: Command = {
       const plan = await withPlace(call, from, (backup, options) => backup.plan(request, options));
       return tellPlan(call, plan);
     }
-    const result = await withPlace(call, from, (backup, options) =>
-      backup.restore(request, options),
+    const result = await withPlace(
+      call,
+      from,
+      (backup, options) => backup.restore(request, options),
+      `nothing is at ${into} yet: the same command goes on where this one ended`,
     );
     if (json) await io.out(`${JSON.stringify(result)}\n`);
     else io.err(restored(into, result));

@@ -66,6 +66,9 @@ export class StreamClient {
 
   /** @param segments of the path below the routes of administration. */
   async administration(segments: readonly string[], request: ClientRequest): Promise<Response> {
+    // A URL is resolved on the way: these would name another route.
+    const odd = segments.find((segment) => /^\.{0,2}$/.test(segment));
+    if (odd !== undefined) throw usageError(`"${odd}" is no id`);
     const headers = { ...request.headers, 'holdfast-admin': '1' };
     const target = ADMIN_PATH + segments.map(encodeURIComponent).join('/');
     return this.#send(target, { ...request, headers }, undefined);

@@ -321,6 +321,7 @@ describe('a backup that is interrupted, refused or not there', () => {
     io.interrupt();
     expect([await restoring, io.stdoutText]).toEqual([130, '']);
     expect(io.stderrText).toContain('cancelled');
+    expect(io.stderrText).toContain('the same command goes on');
     expect(existsSync(into)).toBe(false);
     await good(['restore', place.url, into]);
     expect(existsSync(`${into}.restoring`)).toBe(false);
@@ -381,11 +382,20 @@ describe('a backup that is interrupted, refused or not there', () => {
     const inTheWay = await run(['restore', place.url, full]);
     expect([inTheWay.code, inTheWay.err]).toEqual([4, expect.stringContaining('NOT_EMPTY')]);
     expect([...treeOf(full).keys()]).toEqual(['mine']);
+    expect((await run(['restore', place.url, ''])).err).toContain('INTO is empty');
+    const below = await run(['restore', place.url, path.join(full, 'mine', 'below')]);
+    expect(below.err).toMatch(/reason=E\w+ \[STORAGE_UNAVAILABLE\]/);
     const unknown = await run(['restore', place.url, newPath(), '--to', 'mark:nothing']);
     expect(unknown.code).toBe(3);
     expect((await run(['restore', place.url, newPath(), '--to', 'yesterday'])).code).toBe(2);
     expect((await run(['restore', place.url, newPath(), '--verify', 'some'])).code).toBe(2);
+    const inside = await run(['restore', place.url, path.join(place.url, 'objects', 'copy')]);
+    expect([inside.code, inside.err]).toEqual([2, expect.stringContaining('backup itself')]);
     expect((await run(['snapshot', 'info', 'nothing', '--url', backed])).code).toBe(3);
+    for (const odd of ['', '.', '..']) {
+      const { code, err } = await run(['snapshot', 'verify', odd, '--url', backed]);
+      expect([code, err]).toEqual([2, expect.stringContaining('is no id')]);
+    }
     expect((await run(['snapshot', 'rm', id, '--url', backed])).code).toBe(2);
     const pruned = await json([
       'snapshot',

@@ -6,6 +6,7 @@ export class FakeConsole implements ConsoleIo {
   stdoutIsTerminal = false;
   stderrIsTerminal = false;
   stdinIsTerminal = false;
+  columns = 80;
   readonly pid = 1;
   input: Uint8Array[] = [];
   answer = '';

@@ -111,10 +111,14 @@ export function checkBackupSettings(
 
 /** What is lost with the data is no backup, and what is in it is taken for data. */
 function assertApart(dir: string | undefined, other: string | undefined, setting: string): void {
-  if (dir === undefined || other === undefined) return;
-  const inside = relative(resolve(dir), resolve(other));
-  if (inside === '..' || inside.startsWith(`..${sep}`)) return;
+  if (dir === undefined || other === undefined || !isInside(dir, other)) return;
   throw invalid('must not be in the data directory', setting);
+}
+
+/** `path` is the folder, or below it. */
+export function isInside(folder: string, path: string): boolean {
+  const way = relative(resolve(folder), resolve(path));
+  return way !== '..' && !way.startsWith(`..${sep}`);
 }
 
 function invalid(message: string, setting: string): HoldfastError {

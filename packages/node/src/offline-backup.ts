@@ -13,7 +13,7 @@ import {
   type RestoreTarget,
 } from '@holdfast/database';
 import type { ObjectStore } from '@holdfast/objects';
-import type { BackupSettings, NodeSecrets } from './backup-settings.ts';
+import { type BackupSettings, isInside, type NodeSecrets } from './backup-settings.ts';
 import {
   restorePlanSummary,
   type RestorePlanSummary,
@@ -67,18 +67,21 @@ export class OfflineBackup {
   readonly #objects: ObjectStore;
   readonly #keys: KeyRing | undefined;
   readonly #repositoryId: string | undefined;
+  /** Of a backup in a folder. */
+  readonly #folder: string | undefined;
   #snapshots: DatabaseSnapshots | undefined;
 
   private constructor(
     components: NodeComponents,
     objects: ObjectStore,
     keys: KeyRing | undefined,
-    repositoryId: string | undefined,
+    { repositoryId, folder }: { repositoryId: string | undefined; folder: string | undefined },
   ) {
     this.#components = components;
     this.#objects = objects;
     this.#keys = keys;
     this.#repositoryId = repositoryId;
+    this.#folder = folder;
   }
 
   /** @throws what speaks against it: keys that are none, a store that does not answer. */
@@ -92,9 +95,11 @@ export class OfflineBackup {
     const { backupRegion, backupEndpoint, backupPathStyle, backupPlainHttp = false } = access;
     const settings = { backupRegion, backupEndpoint, backupPathStyle, backupPlainHttp };
     const speak = { ...s3Access(settings, access), conditions: 'none' as const };
-    if (location.kind === 'folder') await requireFolder(location.directory, components);
+    const folder = location.kind === 'folder' ? location.directory : undefined;
+    if (folder !== undefined) await requireFolder(folder, components);
     const objects = await holding(() => openObjectStore(location, speak, components, options));
-    return new OfflineBackup(components, objects, keys, access.repositoryId);
+    const { repositoryId } = access;
+    return new OfflineBackup(components, objects, keys, { repositoryId, folder });
   }
 
   list(options: Quick = {}): Promise<SnapshotListing> {
@@ -136,11 +141,17 @@ export class OfflineBackup {
     return holding(() => this.#objects.close());
   }
 
-  #restore(
+  async #restore(
     order: RestoreOrder,
     { signal, onProgress }: WorkOptions,
     dryRun: boolean,
   ): ReturnType<typeof restoreDatabase> {
+    if (this.#folder !== undefined && isInside(this.#folder, order.into)) {
+      throw new HoldfastError(
+        'INVALID_SETTINGS',
+        `a restore into the backup itself would be taken for part of it path=${order.into}`,
+      );
+    }
     const { fileSystem, clock, random, logger } = this.#components;
     const { target, watermark, ...rest } = order;
     return holding(() =>

@@ -20,23 +20,32 @@ export interface PlaceOptions {
   readonly onProgress: (progress: WorkProgress) => void;
 }
 
-/** Opens the place, lets `work` use it, and closes it. */
+/**
+ * Opens the place, lets `work` use it, and closes it.
+ *
+ * @param hint what can be done when it was ended by a signal.
+ */
 export async function withPlace<Result>(
   call: CommandCall,
   place: string,
   work: (backup: OfflineBackup, options: PlaceOptions) => Promise<Result>,
+  hint?: string,
 ): Promise<Result> {
   const { nodeComponents, OfflineBackup: Offline } = await import('@holdfast/node');
   const clock = new NodeClock();
   const progress = new PhasedProgress(call.io, () => clock.monotonicMs());
-  return interruptible(call, async (signal) => {
-    const components = { ...nodeComponents(), environment: call.io.env };
-    const backup = await Offline.open(backupAccess(call, place), components, { signal });
-    try {
-      return await work(backup, { signal, onProgress: (now) => progress.update(now) });
-    } finally {
-      progress.end();
-      await backup.close();
-    }
-  });
+  return interruptible(
+    call,
+    async (signal) => {
+      const components = { ...nodeComponents(), environment: call.io.env };
+      const backup = await Offline.open(backupAccess(call, place), components, { signal });
+      try {
+        return await work(backup, { signal, onProgress: (now) => progress.update(now) });
+      } finally {
+        progress.end();
+        await backup.close();
+      }
+    },
+    hint,
+  );
 }

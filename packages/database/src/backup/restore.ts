@@ -281,7 +281,7 @@ function storageError(error: unknown, path: string): unknown {
   const isFull = systemCode === 'ENOSPC' || systemCode === 'EDQUOT';
   return new HoldfastError(
     isFull ? 'DISK_FULL' : 'STORAGE_UNAVAILABLE',
-    `restore could not use the disk, run it again to go on path=${path}`,
+    `restore could not use the disk, run it again to go on path=${path} reason=${systemCode}`,
     { cause: error, details: { path, systemCode } },
   );
 }
