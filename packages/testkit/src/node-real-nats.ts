@@ -1,10 +1,5 @@
 /** A real NATS server with JetStream for tests; see `RealServer`. Debian: `nats-server`. */
-import {
-  findProgram,
-  freeLoopbackPort,
-  RealServer,
-  type ServerProcess,
-} from './node-real-server.ts';
+import { findProgram, freeLoopbackPort, RealServer } from './node-real-server.ts';
 
 /** `undefined` when there is none. */
 export function findRealNats(): string | undefined {
@@ -13,15 +8,14 @@ export function findRealNats(): string | undefined {
 
 export class RealNats extends RealServer {
   readonly url: string;
-  readonly #program: string;
-  readonly #directory: string;
-  readonly #monitorPort: number;
 
   private constructor(port: number, monitorPort: number, program: string, directory: string) {
-    super(port);
-    this.#monitorPort = monitorPort;
-    this.#program = program;
-    this.#directory = directory;
+    const listen = ['-a', '127.0.0.1', '-p', String(port), '-m', String(monitorPort)];
+    super(port, {
+      process: () => ({ program, args: [...listen, '-js', '-sd', directory] }),
+      answers: () => isHealthy(monitorPort),
+      stopSignal: 'SIGTERM',
+    });
     this.url = `nats://127.0.0.1:${port}`;
   }
 
@@ -32,18 +26,13 @@ export class RealNats extends RealServer {
     await server.restart();
     return server;
   }
+}
 
-  protected override process(): ServerProcess {
-    const listen = ['-a', '127.0.0.1', '-p', String(this.port), '-m', String(this.#monitorPort)];
-    return { program: this.#program, args: [...listen, '-js', '-sd', this.#directory] };
-  }
-
-  protected override async answers(): Promise<boolean> {
-    try {
-      const place = `http://127.0.0.1:${this.#monitorPort}/healthz?js-enabled-only=true`;
-      return (await fetch(place)).ok;
-    } catch {
-      return false;
-    }
+async function isHealthy(monitorPort: number): Promise<boolean> {
+  try {
+    const place = `http://127.0.0.1:${monitorPort}/healthz?js-enabled-only=true`;
+    return (await fetch(place)).ok;
+  } catch {
+    return false;
   }
 }

@@ -18,69 +18,57 @@ export function findRealPostgres(): string | undefined {
 
 export class RealPostgres extends RealServer {
   readonly url: string;
-  readonly #program: string;
-  readonly #directory: string;
-  readonly #user: ServerProcess['user'];
 
-  private constructor(port: number, program: string, directory: string) {
-    super(port);
-    this.#program = program;
-    this.#directory = directory;
-    this.#user = process.getuid?.() === 0 ? userOf('postgres') : undefined;
+  private constructor(port: number, process: ServerProcess) {
+    const isReady = join(dirname(process.program), 'pg_isready');
+    super(port, {
+      process: () => process,
+      answers: async () => succeeds(isReady, ['-q', '-h', '127.0.0.1', '-p', String(port)]),
+      stopSignal: 'SIGINT',
+    });
     this.url = `postgresql://postgres@127.0.0.1:${port}/postgres`;
   }
 
   /** @param directory an existing folder of this server alone. */
   static async start(program: string, directory: string): Promise<RealPostgres> {
-    const server = new RealPostgres(await freeLoopbackPort(), program, directory);
-    server.#initialize();
-    await server.restart();
-    return server;
-  }
-
-  protected override process(): ServerProcess {
+    const port = await freeLoopbackPort();
+    // It refuses to run as root.
+    const user = process.getuid?.() === 0 ? userOf('postgres') : undefined;
+    initialize(program, directory, user);
     const settings = {
       listen_addresses: '127.0.0.1',
-      unix_socket_directories: join(this.#directory, 'sockets'),
+      unix_socket_directories: join(directory, 'sockets'),
       shared_buffers: '16MB',
       max_connections: '60',
     };
-    const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-    return {
-      program: this.#program,
-      args: ['-D', join(this.#directory, 'data'), '-p', String(this.port), ...args],
-      user: this.#user,
-    };
+    const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    const args = ['-D', join(directory, 'data'), '-p', String(port), ...options];
+    const server = new RealPostgres(port, { program, args, user });
+    await server.restart();
+    return server;
   }
+}
 
-  protected override async answers(): Promise<boolean> {
-    try {
-      const program = join(dirname(this.#program), 'pg_isready');
-      execFileSync(program, ['-q', '-h', '127.0.0.1', '-p', String(this.port)]);
-      return true;
-    } catch {
-      return false;
-    }
+function initialize(program: string, directory: string, user: ServerProcess['user']): void {
+  // The folder of a test is its owner's alone: others have to get through it.
+  if (user !== undefined) chmodSync(directory, 0o755);
+  for (const name of ['data', 'sockets']) {
+    const folder = join(directory, name);
+    mkdirSync(folder, { mode: 0o700 });
+    if (user !== undefined) chownSync(folder, user.uid, user.gid);
   }
+  const initdb = join(dirname(program), 'initdb');
+  const data = join(directory, 'data');
+  const args = ['-D', data, '-U', 'postgres', '--auth=trust', '-N', '--no-instructions'];
+  execFileSync(initdb, args, { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/', ...user });
+}
 
-  protected override stopSignal(): NodeJS.Signals {
-    return 'SIGINT';
-  }
-
-  /** It refuses to run as root. */
-  #initialize(): void {
-    const user = this.#user;
-    // The folder of a test is its owner's alone: others have to get through it.
-    if (user !== undefined) chmodSync(this.#directory, 0o755);
-    for (const name of ['data', 'sockets']) {
-      const folder = join(this.#directory, name);
-      mkdirSync(folder, { mode: 0o700 });
-      if (user !== undefined) chownSync(folder, user.uid, user.gid);
-    }
-    const program = join(dirname(this.#program), 'initdb');
-    const data = join(this.#directory, 'data');
-    const args = ['-D', data, '-U', 'postgres', '--auth=trust', '-N', '--no-instructions'];
-    execFileSync(program, args, { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/', ...user });
+function succeeds(program: string, args: readonly string[]): boolean {
+  try {
+    execFileSync(program, args);
+    return true;
+  } catch {
+    return false;
   }
 }
 

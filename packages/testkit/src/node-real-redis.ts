@@ -1,11 +1,6 @@
 /** A real Redis for tests; see `RealServer`. Debian: `redis-server`. */
 import { connect } from 'node:net';
-import {
-  findProgram,
-  freeLoopbackPort,
-  RealServer,
-  type ServerProcess,
-} from './node-real-server.ts';
+import { findProgram, freeLoopbackPort, RealServer } from './node-real-server.ts';
 
 const ANSWER_MS = 1_000;
 
@@ -24,11 +19,15 @@ export interface RealRedisOptions {
 
 export class RealRedis extends RealServer {
   readonly url: string;
-  readonly #options: RealRedisOptions;
 
-  private constructor(port: number, options: RealRedisOptions) {
-    super(port);
-    this.#options = options;
+  private constructor(port: number, { program, directory, args }: RealRedisOptions) {
+    const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory];
+    const kept = args ?? ['--appendonly', 'yes', '--appendfsync', 'always'];
+    super(port, {
+      process: () => ({ program, args: [...place, '--save', '', ...kept] }),
+      answers: () => answersPing(port),
+      stopSignal: 'SIGTERM',
+    });
     this.url = `redis://127.0.0.1:${port}`;
   }
 
@@ -37,26 +36,19 @@ export class RealRedis extends RealServer {
     await server.restart();
     return server;
   }
+}
 
-  protected override process(): ServerProcess {
-    const { program, directory, args } = this.#options;
-    const place = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', directory];
-    const kept = args ?? ['--appendonly', 'yes', '--appendfsync', 'always'];
-    return { program, args: [...place, '--save', '', ...kept] };
-  }
-
-  /** While it reads its file it says so instead. */
-  protected override answers(): Promise<boolean> {
-    return new Promise((resolve) => {
-      const socket = connect(this.port, '127.0.0.1');
-      const end = (answers: boolean): void => {
-        socket.destroy();
-        resolve(answers);
-      };
-      socket.setTimeout(ANSWER_MS, () => end(false));
-      socket.once('error', () => end(false));
-      socket.once('connect', () => socket.write('PING\r\n'));
-      socket.once('data', (data) => end(data.toString().startsWith('+PONG')));
-    });
-  }
+/** While it reads its file it says so instead. */
+function answersPing(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    const end = (answers: boolean): void => {
+      socket.destroy();
+      resolve(answers);
+    };
+    socket.setTimeout(ANSWER_MS, () => end(false));
+    socket.once('error', () => end(false));
+    socket.once('connect', () => socket.write('PING\r\n'));
+    socket.once('data', (data) => end(data.toString().startsWith('+PONG')));
+  });
 }

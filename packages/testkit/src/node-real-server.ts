@@ -22,13 +22,23 @@ export interface ServerProcess {
   readonly user?: { readonly uid: number; readonly gid: number } | undefined;
 }
 
-export abstract class RealServer {
+/** What differs between servers. */
+export interface ServerKind {
+  process(): ServerProcess;
+  answers(): Promise<boolean>;
+  /** Ends it in good order. */
+  readonly stopSignal: NodeJS.Signals;
+}
+
+export class RealServer {
   readonly port: number;
+  readonly #kind: ServerKind;
   #child: ChildProcess | undefined;
   #output = '';
 
-  protected constructor(port: number) {
+  constructor(port: number, kind: ServerKind) {
     this.port = port;
+    this.#kind = kind;
   }
 
   get pid(): number | undefined {
@@ -43,7 +53,7 @@ export abstract class RealServer {
       const child = this.#spawn();
       this.#child = child;
       while (isRunning(child) && Date.now() < untilMs) {
-        if (await this.answers()) return;
+        if (await this.#kind.answers()) return;
         await pause();
       }
       await this.stop();
@@ -60,7 +70,7 @@ export abstract class RealServer {
 
   /** Idempotent. */
   stop(): Promise<void> {
-    return this.#end(this.stopSignal());
+    return this.#end(this.#kind.stopSignal);
   }
 
   /** Nothing is answered until `resume`: the connections stay. */
@@ -72,15 +82,8 @@ export abstract class RealServer {
     this.#child?.kill('SIGCONT');
   }
 
-  protected abstract process(): ServerProcess;
-  protected abstract answers(): Promise<boolean>;
-
-  protected stopSignal(): NodeJS.Signals {
-    return 'SIGTERM';
-  }
-
   #spawn(): ChildProcess {
-    const { program, args, user } = this.process();
+    const { program, args, user } = this.#kind.process();
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], ...user });
     const hear = (piece: Buffer): void => {
       this.#output = (this.#output + piece.toString()).slice(-SHOWN_OUTPUT);

@@ -10,6 +10,7 @@ const seams = { clock: new NodeClock(), random: new NodeRandom() };
 const program = findRealNats();
 const TIMEOUT_MS = 1_500;
 
+// Skipped only where the server is not installed, which is said, and is an error in CI.
 describe.skipIf(!serverTests('NATS', program))('a store in a NATS with faults', () => {
   const directory = scratch();
   let server: RealNats;

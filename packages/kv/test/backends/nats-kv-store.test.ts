@@ -8,6 +8,7 @@ import { onServer, removeScratch, scratch, serverTests } from './servers.ts';
 const seams = { clock: new NodeClock(), random: new NodeRandom() };
 const program = findRealNats();
 
+// Skipped only where the server is not installed, which is said, and is an error in CI.
 describe.skipIf(!serverTests('NATS', program))('a store in NATS', () => {
   const directory = scratch();
   let server: RealNats;

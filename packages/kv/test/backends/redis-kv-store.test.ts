@@ -8,6 +8,7 @@ import { onServer, removeScratch, scratch, serverTests } from './servers.ts';
 const clock = new NodeClock();
 const program = findRealRedis();
 
+// Skipped only where the server is not installed, which is said, and is an error in CI.
 describe.skipIf(!serverTests('Redis', program))('a store in Redis', () => {
   const directory = scratch();
   let server: RealRedis;

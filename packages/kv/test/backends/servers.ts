@@ -34,6 +34,7 @@ export const briefly = Object.assign(
     MANY_WRITES.test(title)
       ? briefly.skip(`${title} (on a quick place only)`, run)
       : it(title, run),
+  // Skipped with a reason in the title, as the suite does it.
   { skip: (title: string, run: () => Promise<void>) => it.skipIf(true)(title, run) },
 );
 

@@ -7,6 +7,7 @@ import { inScratch, whyNoSqlite } from './embedded.ts';
 const clock = new NodeClock();
 const missing = await whyNoSqlite();
 
+// Skipped only where this Node has no SQLite, as the title says.
 describe.skipIf(missing !== undefined)(`a store in SQLite${missing ?? ''}`, () => {
   kvStoreConformance({
     it,

@@ -56,12 +56,12 @@ interface KvModule {
   };
 }
 
-export interface NatsDriver {
+export interface NatsParts {
   connect(options: object): Promise<NatsConnection>;
   bucket(connection: NatsConnection, name: string, options: object): Promise<NatsBucket>;
 }
 
-export async function loadNats(): Promise<NatsDriver> {
+export async function loadNats(): Promise<NatsParts> {
   const transport = await loadDriver<TransportModule>('NATS', ['@nats-io/transport-node']);
   const { Kvm } = await loadDriver<KvModule>('NATS', ['@nats-io/kv']);
   return {
