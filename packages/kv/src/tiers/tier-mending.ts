@@ -182,7 +182,7 @@ class Mending {
 }
 
 /** Bounded by what the store takes at once. */
-export async function bringInBatches(
+async function bringInBatches(
   writer: TierWriter,
   operations: readonly TierOperation[],
 ): Promise<void> {

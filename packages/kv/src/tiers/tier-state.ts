@@ -29,7 +29,7 @@ export interface TierState {
 const STATE_KEY = 'state';
 const CLOCK_KEY = 'clock';
 
-export const NEW_STATE: TierState = {
+const NEW_STATE: TierState = {
   epoch: 0,
   owner: '',
   primaryId: '',
