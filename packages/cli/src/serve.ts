@@ -36,13 +36,15 @@ export const serve: Command = {
     const settings = await withClaimTokens(call, serveSettings(call));
     const level = logLevel(call);
     // Loaded here: the client commands have no use for a database.
-    const { createPinoLogger, nodeComponents, openNode } = await import('@holdfast/node');
+    const { assertListenable, createPinoLogger, nodeComponents, openNode } =
+      await import('@holdfast/node');
     const { io } = call;
     const colour = io.stderrIsTerminal && !io.env['NO_COLOR'];
     const logger = await createPinoLogger(
       { level, pretty: io.stderrIsTerminal, colour },
       { write: (line) => io.err(line) },
     );
+    if (settings.backup !== undefined) await assertListenable(settings);
     const interrupted = interruption(call);
     const node = await openNode(settings, { ...nodeComponents(), logger });
     try {

@@ -24,10 +24,13 @@ import { refuseConnection } from './problem.ts';
 import { admitHead } from './request-head.ts';
 import type { RequestRouter } from './request-router.ts';
 
-export interface ListenerSettings {
+export interface ListenerAddress {
   readonly host: string;
   readonly port: number;
   readonly insecure: boolean;
+}
+
+export interface ListenerSettings extends ListenerAddress {
   readonly allowedHosts: readonly string[];
   readonly minBodyBytesPerSecond: number;
   readonly minReadBytesPerSecond: number;
@@ -64,21 +67,24 @@ export class HttpListener {
     this.address = address;
   }
 
+  /**
+   * Throws what `open` would throw now. For who does first what cannot be undone: a node that is
+   * opened with a backup takes it over.
+   */
+  static async assertFree(address: ListenerAddress): Promise<void> {
+    assertAllowed(address);
+    const server = createServer();
+    await listen(server, address);
+    await new Promise((resolve) => server.close(resolve));
+  }
+
   /** @throws `INVALID_SETTINGS` when the address is public, taken, or not this machine's. */
   static async open(
     components: ListenerComponents,
     settings: ListenerSettings,
   ): Promise<HttpListener> {
-    const loopback = isLoopbackAddress(settings.host);
-    if (!loopback && !settings.insecure) {
-      throw new HoldfastError(
-        'INVALID_SETTINGS',
-        'this address can be reached from other machines, and access control does not exist yet: ' +
-          'listen on 127.0.0.1, or say insecure to serve everybody who can connect ' +
-          `host=${settings.host}`,
-      ); // I3
-    }
-    const hosts = new HostCheck(settings.allowedHosts, loopback);
+    assertAllowed(settings);
+    const hosts = new HostCheck(settings.allowedHosts, isLoopbackAddress(settings.host));
     const connections = new Connections(components, settings, hosts);
     const server = createLimitedServer(settings, connections);
     await listen(server, settings);
@@ -261,7 +267,18 @@ function createLimitedServer(settings: ListenerSettings, connections: Connection
   return server;
 }
 
-function listen(server: Server, settings: ListenerSettings): Promise<void> {
+/** I3 */
+function assertAllowed({ host, insecure }: ListenerAddress): void {
+  if (insecure || isLoopbackAddress(host)) return;
+  throw new HoldfastError(
+    'INVALID_SETTINGS',
+    'this address can be reached from other machines, and access control does not exist yet: ' +
+      'listen on 127.0.0.1, or say insecure to serve everybody who can connect ' +
+      `host=${host}`,
+  );
+}
+
+function listen(server: Server, settings: ListenerAddress): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => reject(listenError(error, settings)));
     server.listen({ host: bareHost(settings.host), port: settings.port }, () => {
@@ -277,7 +294,7 @@ function bareHost(host: string): string {
   return host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;
 }
 
-function listenError(error: Error, settings: ListenerSettings): HoldfastError {
+function listenError(error: Error, settings: ListenerAddress): HoldfastError {
   const where = `host=${settings.host} port=${settings.port}`;
   const options = { cause: error };
   switch (systemErrorCode(error)) {

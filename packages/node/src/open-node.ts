@@ -29,6 +29,7 @@ import { Administration } from './administration.ts';
 import { ClientTable } from './client-table.ts';
 import { Health } from './health.ts';
 import { HoldfastNode } from './holdfast-node.ts';
+import { HttpListener } from './http-listener.ts';
 import { KeySource } from './key-source.ts';
 import { nodeComponents, type NodeComponents } from './node-components.ts';
 import { holding, holdProcess } from './node-keep-alive.ts';
@@ -42,6 +43,14 @@ import {
 import { PublicUrl } from './public-url.ts';
 import { RequestRouter } from './request-router.ts';
 import { parseNodeSettings, type NodeSettings, type NodeSettingsInput } from './settings.ts';
+
+/**
+ * Rejects with what `listen` of this node would reject with now. To be asked before it is opened
+ * with a backup: a copy that takes the backup over and then cannot serve has stopped who could.
+ */
+export async function assertListenable(input: NodeSettingsInput): Promise<void> {
+  await HttpListener.assertFree(parseNodeSettings(input));
+}
 
 /** Where a memory node keeps its files: any name will do. */
 const MEMORY_DIR = '/memory';
