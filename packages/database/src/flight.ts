@@ -25,8 +25,8 @@ export abstract class Flight {
     else after(this.#failure);
   }
 
-  /** @param error absent when the commit is visible. */
-  protected ended(error?: HoldfastError): void {
+  /** For the commit itself. @param error absent when it is visible. */
+  ended(error?: HoldfastError): void {
     if (error?.effect === 'unknown') this.#failure = error;
     const parked = this.#parked;
     this.#parked = undefined;

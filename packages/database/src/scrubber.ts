@@ -239,9 +239,7 @@ export class Scrubber {
       ...this.#tables().map((table) => () => this.#tableCare.scrub(table, pace)),
       ...manifest.current.extentFiles.map((info) => () => this.#extentCare.scrub(info, pace)),
       () => this.#scrubLog(pace),
-      async () => {
-        for await (const step of this.#parts.reencryption(pace)) void step;
-      },
+      () => this.#reencrypt(pace),
     ];
     for (const step of steps) {
       signal.throwIfAborted();
@@ -280,6 +278,12 @@ export class Scrubber {
         await this.#guarded(() => this.#tableCare.makeMirror(table, pace));
       }
     }
+  }
+
+  /** One file after the other, until nothing is under another key than the active one. */
+  async #reencrypt(pace: Pace): Promise<void> {
+    const files = this.#parts.reencryption(pace);
+    while ((await files.next()).done !== true);
   }
 
   async #scrubMetadata(): Promise<void> {

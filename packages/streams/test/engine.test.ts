@@ -102,7 +102,7 @@ describe('what rests on commits in flight waits for them', () => {
     await lost;
     const later = [
       f.send('a', 'x', { producer: P }),
-      f.engine.create({ path: 'fork', closed: false, fork: { source: 'source' } }),
+      f.engine.create({ path: 'fork', closed: false, fork: { source: 'source', subOffset: 0 } }),
     ];
     for (const end of await Promise.allSettled(later)) {
       expect(end).toMatchObject({ reason: { effect: 'unknown' } });
