@@ -409,6 +409,8 @@ export const LIMITS = {
   maxSmallObjectBytes: (64 * 1024) as number,
   /** An archive piece: one record of the largest size, or many small ones. A larger one is damage. */
   maxArchivePieceBytes: (40 * MIB) as number,
+  /** `archivePieceBytes` of a database; what is around small records may triple it. */
+  maxArchivePieceSetting: (10 * MIB) as number,
   /** Between two looks for a newer writer. Longer: two nodes both acknowledge for longer. */
   fenceCheckIntervalMs: 5_000,
   /** Pause before the archive is tried again; it doubles from there, and chance shortens each. */

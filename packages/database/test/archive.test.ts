@@ -82,6 +82,19 @@ describe('an encrypted archive', () => {
   });
 });
 
+it('pieces and parts of sizes that could not be read again are refused', async () => {
+  const random = new SeededRandom(1);
+  const clock = new SimClock(random);
+  const objects = new MemoryObjectStore({ clock });
+  const sizes = [{ archivePieceBytes: 11 * 1024 * 1024 }, { archivePieceBytes: 0 }];
+  for (const backup of [...sizes, { snapshotPartBytes: 0 }, { snapshotPartBytes: 1.5 }]) {
+    const opened = clock.run(
+      openArchived({ fileSystem: new SimFs(), clock, random, objects }, backup),
+    );
+    await expect(opened).rejects.toMatchObject({ code: 'INVALID_SETTINGS' });
+  }
+});
+
 describe('a mark', () => {
   it('is refused with a name nobody could type, and works without an archive', async () => {
     const random = new SeededRandom(1);

@@ -276,6 +276,7 @@ describe('the report', () => {
     const { clock, store, keyed } = database;
     const components = { fileSystem, clock, random: new NodeRandom(), objects: store, ...keyed };
     const scratch = '/drill/here';
+    await fileSystem.makeDirectory(`${scratch}/copy`); // somebody's: not a drill's to remove
     let looked: Rows = {};
     const drill = (look?: DrillLook): Promise<DrillReport> =>
       drillRestore(components, { scratch }, look);
@@ -293,6 +294,9 @@ describe('the report', () => {
     const bad = await drill();
     expect(bad.ok).toBe(false);
     expect(bad.problems[0]).toMatch(/^FILE_MISSING: .*parts/);
+    expect(await fileSystem.list(scratch)).toEqual(['copy']);
+    await fileSystem.removeDirectory(`${scratch}/copy`);
+    await drill();
     expect(await fileSystem.list('/drill')).toEqual([]);
   });
 });

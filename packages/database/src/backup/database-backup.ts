@@ -40,7 +40,7 @@ import { WriterFence } from './writer-fence.ts';
 export interface BackupSettings {
   /** What is durable is archived within this time. Smaller: less is lost with a disk, more requests. */
   readonly archiveIntervalMs?: number;
-  /** As soon as this much waits it is archived. */
+  /** As soon as this much waits it is archived; at most `maxArchivePieceSetting`. */
   readonly archivePieceBytes?: number;
   readonly fenceCheckIntervalMs?: number;
   /** How long an open waits for the object store. */
@@ -141,6 +141,7 @@ export class DatabaseBackup {
 
   /** From here on the log keeps what is not archived. Rejects with what stops the open. I1. */
   static async open(parts: BackupParts, settings: BackupSettings): Promise<DatabaseBackup> {
+    assertSizes(settings);
     const { fileSystem, codec, dir } = parts;
     const id = repositoryId(parts.databaseId);
     const forget = settings.takeOver ?? false;
@@ -275,6 +276,20 @@ export class DatabaseBackup {
       timer.cancel();
     }
   }
+}
+
+/** A piece that is too large could not be read again. */
+function assertSizes({
+  archivePieceBytes: piece = 1,
+  snapshotPartBytes: part = 1,
+}: BackupSettings): void {
+  const most = LIMITS.maxArchivePieceSetting;
+  const isWhole = (bytes: number): boolean => Number.isSafeInteger(bytes) && bytes >= 1;
+  if (isWhole(piece) && piece <= most && isWhole(part)) return;
+  throw new HoldfastError(
+    'INVALID_SETTINGS',
+    `sizes of a backup make no sense archivePieceBytes=${piece} limit=${most} snapshotPartBytes=${part}`,
+  );
 }
 
 /** The store may be there later. What is wrong with it or with us is told at once. I1. */

@@ -13,8 +13,8 @@ import {
 
 export interface DrillSettings extends Omit<RestoreSettings, 'into' | 'dryRun' | 'target'> {
   /**
-   * The folder of drills alone: everything in it is removed, before and after. The drill has room
-   * there for a whole copy of the database.
+   * A folder with room for a whole copy of the database. What a drill makes in it is removed before
+   * and after, by a name of its own: see `DRILL_COPY`.
    */
   readonly scratch: string;
   /** Default: `latest`. */
@@ -34,6 +34,9 @@ export interface DrillReport {
   readonly problems: readonly string[];
 }
 
+/** Nobody else calls a folder that: it is removed with everything in it. */
+const DRILL_COPY = 'holdfast-drill-copy';
+
 /** What of a restored copy is looked at besides; resolves to what is wrong with it. */
 export type DrillLook = (dir: string, signal: AbortSignal) => Promise<readonly string[]>;
 
@@ -51,7 +54,7 @@ export async function drillRestore(
   const { fileSystem, clock } = components;
   const { scratch, target = 'latest', onProgress = () => undefined, ...rest } = settings;
   const startedMs = clock.monotonicMs();
-  const into = `${scratch}/copy`;
+  const into = `${scratch}/${DRILL_COPY}`;
   const done: { snapshotId?: string | undefined; lsn?: Lsn; bytes: number } = { bytes: 0 };
   const problems: string[] = [];
   try {
@@ -81,7 +84,7 @@ export async function drillRestore(
 /** Only what a drill makes: the copy and its staging. */
 async function clear({ fileSystem }: RestoreComponents, scratch: string): Promise<void> {
   if ((await fileSystem.stat(scratch)) === undefined) return;
-  await removeTree(fileSystem, `${scratch}/copy`);
-  await removeTree(fileSystem, `${scratch}/copy.restoring`);
+  await removeTree(fileSystem, `${scratch}/${DRILL_COPY}`);
+  await removeTree(fileSystem, `${scratch}/${DRILL_COPY}.restoring`);
   if ((await fileSystem.list(scratch)).length === 0) await fileSystem.removeDirectory(scratch);
 }
