@@ -1,7 +1,7 @@
-import { NodeClock, NodeRandom } from '@holdfast/core';
+import { LIMITS, NodeClock, NodeRandom } from '@holdfast/core';
 import { openNatsKvStore } from '@holdfast/kv/backends/nats';
 import { findRealNats, RealNats } from '@holdfast/testkit';
-import { afterAll, beforeAll, describe, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadNats, type NatsBucket } from '../../src/backends/nats/nats-driver.ts';
 import { type FaultyPlace, faultTests, rejects, rotten, silenceTests } from './faults.ts';
 import { removeScratch, scratch, serverTests } from './servers.ts';
@@ -60,5 +60,30 @@ describe.skipIf(!serverTests('NATS', program))('a store in a NATS with faults', 
     await withBucket('short', () => Promise.resolve(), { ttl: 60_000 });
     const settings = { id: 'nats', servers: server.url, bucket: 'short' };
     await rejects(openNatsKvStore(seams, settings), 'INVALID_SETTINGS');
+  });
+
+  it('drops what deleted entries leave once it is old, and nothing that came after', async () => {
+    const bucket = 'old';
+    const settings = { id: 'nats', servers: server.url, bucket };
+    const store = await openNatsKvStore(seams, settings);
+    for (const key of ['gone', 'again']) await store.put(key, Buffer.from('1'));
+    for (const key of ['gone', 'again']) await store.del(key);
+    await store.put('again', Buffer.from('2'));
+    await store.close();
+    const clock = new NodeClock();
+    const later = await openNatsKvStore(
+      { ...seams, clock: Object.assign(clock, { now: () => Date.now() + 2 * LIMITS.tombstoneMs }) },
+      settings,
+    );
+    await later.put('other', Buffer.from('1')); // now it is the writer
+    const name = (key: string): string => `e.${Buffer.from(key).toString('base64url')}`;
+    await withBucket(bucket, async (opened) => {
+      await vi.waitFor(async () => expect(await opened.get(name('gone'))).toBeNull(), {
+        timeout: 10_000,
+      });
+      expect(Buffer.from((await opened.get(name('again')))?.value ?? []).includes('2')).toBe(true);
+    });
+    expect(await later.getMany(['gone', 'again'])).toEqual([undefined, Buffer.from('2')]);
+    await later.close();
   });
 });

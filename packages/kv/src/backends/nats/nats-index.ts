@@ -27,6 +27,8 @@ export class NatsIndex {
   readonly #known = new SortedMap<Known>();
   readonly #created = new SortedMap<string>(byText);
   readonly #due = new SortedMap<string>(byText);
+  /** By when they were deleted. */
+  readonly #deleted = new SortedMap<string>(byText);
   /** Keys of entries whose place cannot be read from them. */
   readonly #damaged = new Set<string>();
   readonly #waiting = new Set<() => void>();
@@ -51,11 +53,12 @@ export class NatsIndex {
         `the bucket has more keys than are held in memory limit=${LIMITS.maxIndexedEntries}`,
       );
     }
-    this.#dropPlaces(key, before?.facts);
+    this.#dropPlaces(key, before);
     this.#known.set(key, known);
     const { facts, deletedAtMs } = known;
     if (facts === undefined && deletedAtMs === undefined) this.#damaged.add(key);
     else this.#damaged.delete(key);
+    if (deletedAtMs !== undefined) this.#deleted.set(numbered(deletedAtMs, key), key);
     if (facts === undefined) return;
     this.#created.set(numbered(facts.seq, key), key);
     if (facts.expiresAtMs !== undefined) this.#due.set(numbered(facts.expiresAtMs, key), key);
@@ -63,7 +66,10 @@ export class NatsIndex {
 
   /** The marker of a deleted key is gone. */
   forget(key: string, revision: number): void {
-    if (this.#known.get(key)?.revision === revision) this.#known.delete(key);
+    const known = this.#known.get(key);
+    if (known?.revision !== revision) return;
+    this.#dropPlaces(key, known);
+    this.#known.delete(key);
   }
 
   /** Resolves once it is as new as this. */
@@ -125,15 +131,20 @@ export class NatsIndex {
   /** Keys that were deleted before then, with the revision of that. */
   deletedBefore(atMs: number, most: number): { key: string; revision: number }[] {
     const found: { key: string; revision: number }[] = [];
-    let key = this.#known.firstAtOrAbove('');
-    for (; key !== undefined && found.length < most; key = this.#known.firstAtOrAbove(`${key}\0`)) {
-      const { deletedAtMs, revision } = this.#known.get(key) as Known;
-      if (deletedAtMs !== undefined && deletedAtMs < atMs) found.push({ key, revision });
+    let at = this.#deleted.firstAtOrAbove('');
+    while (at !== undefined && found.length < most) {
+      if (Number(at.slice(0, NUMBER_DIGITS)) >= atMs) break;
+      const key = this.#deleted.get(at) as string;
+      found.push({ key, revision: (this.#known.get(key) as Known).revision });
+      at = this.#deleted.firstAtOrAbove(`${at}\0`);
     }
     return found;
   }
 
-  #dropPlaces(key: string, facts: EntryFacts | undefined): void {
+  #dropPlaces(key: string, known: Known | undefined): void {
+    if (known === undefined) return;
+    const { facts, deletedAtMs } = known;
+    if (deletedAtMs !== undefined) this.#deleted.delete(numbered(deletedAtMs, key));
     if (facts === undefined) return;
     this.#created.delete(numbered(facts.seq, key));
     if (facts.expiresAtMs !== undefined) this.#due.delete(numbered(facts.expiresAtMs, key));
