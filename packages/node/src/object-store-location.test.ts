@@ -52,6 +52,9 @@ describe('parseObjectStoreLocation', () => {
     'https://bucket',
     'gs://bucket',
     'file://host/x',
+    ' ',
+    '~',
+    '~/backup',
   ])('refuses %s', (text) => {
     expect(() => parseObjectStoreLocation(text)).toThrow('setting=backup');
   });

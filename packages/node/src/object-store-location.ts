@@ -41,6 +41,10 @@ export interface ObjectStoreComponents {
 
 /** @throws `INVALID_SETTINGS` */
 export function parseObjectStoreLocation(text: string): ObjectStoreLocation {
+  if (text.trim() === '') throw invalid('is blank: write s3://bucket/prefix or a folder');
+  if (/^~(?:\/|$)/.test(text)) {
+    throw invalid('begins with ~, which only a shell knows: write the whole path of the folder');
+  }
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(text)?.[1]?.toLowerCase();
   if (scheme === undefined) return { kind: 'folder', directory: resolve(text) };
   if (!/^[a-z0-9+.-]+:\/\//i.test(text) || !URL.canParse(text)) {

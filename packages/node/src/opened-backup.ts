@@ -78,10 +78,10 @@ export function drillParts(
   const { dir = '', drillDirectory } = settings;
   return {
     restore: { fileSystem, clock, random, logger, objects, keys },
-    scratch:
+    scratch: (repositoryId = '') =>
       drillDirectory === undefined
         ? `${withoutSlash(dir)}.drill`
-        : `${withoutSlash(drillDirectory)}/drill`,
+        : `${withoutSlash(drillDirectory)}/drill-${repositoryId}`,
     open: (copy) => openCopy(copy, components, keys),
   };
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { networkInterfaces, tmpdir } from 'node:os';
 import path from 'node:path';
 import { inspect } from 'node:util';
@@ -86,6 +86,26 @@ describe('a node with a backup', () => {
     expect(drills).toMatchObject({ failed: 0, lastOk: true });
     const beside = (await import('node:fs')).readdirSync(root);
     expect(beside.filter((name) => name.includes('drill'))).toEqual([]);
+  });
+
+  it('drills of several nodes in one directory do not meet', async () => {
+    const drillDirectory = newPath();
+    mkdirSync(drillDirectory);
+    const nodes: HoldfastNode[] = [];
+    for (let n = 0; n < 2; n++) {
+      const node = await open({ dir: newPath(), backup: newPath(), drillDirectory });
+      await write(node, 3);
+      await node.snapshots.create();
+      nodes.push(node);
+    }
+    const seen = new Set<string>();
+    const onProgress = (): void => {
+      for (const name of readdirSync(drillDirectory)) seen.add(name);
+    };
+    const drills = await Promise.all(nodes.map((node) => node.snapshots.drill({ onProgress })));
+    expect(drills.map(({ problems }) => problems)).toEqual([[], []]);
+    expect(seen.size).toBe(2);
+    expect(readdirSync(drillDirectory)).toEqual([]);
   });
 
   it('a drill that finds the backup damaged says so, and the node goes on', async () => {

@@ -48,8 +48,8 @@ export interface DrillParts {
   readonly restore: RestoreComponents;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** A folder of drills alone. */
-  readonly scratch: string;
+  /** A folder for the drills of one repository alone: several nodes may be given one place. */
+  readonly scratch: (repositoryId: string | undefined) => string;
   /** Of the database whose backup it is. */
   readonly repositoryId: () => string | undefined;
   /** What is surely in the backup now. */
@@ -130,12 +130,13 @@ export class Drills {
   async #run({ signal, onProgress }: WorkOptions): Promise<DrillResult> {
     const { restore, clock, logger, scratch, repositoryId, archivedLsn, open } = this.#parts;
     const wanted = archivedLsn();
+    const id = repositoryId();
     let streams = 0;
     const report = await drillRestore(
       restore,
       {
-        scratch,
-        repositoryId: repositoryId(),
+        scratch: scratch(id),
+        repositoryId: id,
         onProgress: ({ phase, done, total }) =>
           onProgress?.({ phase, done, total, unit: phase === 'log' ? 'records' : 'bytes' }),
       },
