@@ -285,7 +285,7 @@ class Opening {
     this.#damages.report(damageOf(error, repaired));
   }
 
-  /** Before anything is committed: another writer may be there. */
+  /** The writer of the repository it becomes only once everything is loaded: others may be it now. */
   async #openBackup(
     log: Log,
     codec: BlockCodec,
@@ -474,6 +474,7 @@ class Opening {
       database.replay(operations, record.lsn);
     }
     await cut('database.replayed');
+    await this.#backup?.enter();
     for (const engine of engines) engine.opened();
   }
 }

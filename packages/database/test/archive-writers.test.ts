@@ -2,11 +2,13 @@
 import { hasCode, onCut, sleep, type Lsn } from '@holdfast/core';
 import { SeededRandom } from '@holdfast/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type OpenedDatabase, write } from './archive-fixtures.ts';
+import { openDatabase } from '../src/index.ts';
+import { type OpenedDatabase, repositoryOf, write } from './archive-fixtures.ts';
 import {
   clock,
   Node,
   newStore,
+  random,
   writeSome,
   running,
   inWorld,
@@ -14,7 +16,7 @@ import {
   rangesOf,
 } from './archive-nodes.ts';
 import { FaultyObjectStore } from './faulty-object-store.ts';
-import type { RowEngine } from './row-engine.ts';
+import { RowEngine } from './row-engine.ts';
 
 let off: (() => void) | undefined;
 afterEach(() => off?.());
@@ -119,6 +121,25 @@ describe('a node', () => {
 });
 
 describe('of two nodes on one repository', () => {
+  it(
+    'one that cannot load its data takes nothing over',
+    inWorld(async () => {
+      const store = newStore();
+      const { node, database, engine } = await running(store);
+      const copy = node.clone();
+      const unable = Object.assign(new RowEngine(), {
+        load: () => Promise.reject(new Error('no memory')),
+      });
+      const components = { fileSystem: copy.fileSystem, clock, random, objects: store };
+      const settings = { dir: '/data', diskReserveBytes: 0, scrubIntervalMs: 0 };
+      await expect(openDatabase(components, settings, [unable])).rejects.toThrow('no memory');
+      await writeSome(engine, 10, 2);
+      await database.archive?.flush();
+      expect(await (await repositoryOf(node.fileSystem, store)).epochs()).toEqual([1]);
+      await database.close();
+    }),
+  );
+
   it(
     'the newer one wins; the older one stops, and says why',
     inWorld(async () => {

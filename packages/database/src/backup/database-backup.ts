@@ -139,16 +139,32 @@ export class DatabaseBackup {
     );
   }
 
-  /** From here on the log keeps what is not archived. Rejects with what stops the open. I1. */
+  /** From here on the log keeps what is not archived. */
   static async open(parts: BackupParts, settings: BackupSettings): Promise<DatabaseBackup> {
     assertSizes(settings);
     const { fileSystem, codec, dir } = parts;
     const id = repositoryId(parts.databaseId);
     const forget = settings.takeOver ?? false;
     const memory = await ArchiveMemory.open({ fileSystem, codec, dir }, id, forget);
-    const backup = new DatabaseBackup(parts, settings, memory);
-    await backup.#enter();
-    return backup;
+    return new DatabaseBackup(parts, settings, memory);
+  }
+
+  /** Becomes the writer of the repository, if that can be now. Rejects with what stops the open. I1. */
+  async enter(): Promise<void> {
+    const { clock, logger } = this.#parts;
+    const timeout = new AbortController();
+    const timer = clock.after(this.#settings.openTimeoutMs ?? LIMITS.archiveOpenTimeoutMs, () =>
+      timeout.abort(inTime()),
+    );
+    try {
+      await this.#archiver.enter(timeout.signal);
+      await this.putLayout(timeout.signal);
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      logger.warn('archive.storeAway', { code: error.code, message: error.message });
+    } finally {
+      timer.cancel();
+    }
   }
 
   get archive(): Archive {
@@ -257,23 +273,6 @@ export class DatabaseBackup {
       logger.warn('archive.incomplete', { archivedLsn, lagRecords, reason });
     } finally {
       cancel();
-    }
-  }
-
-  async #enter(): Promise<void> {
-    const { clock, logger } = this.#parts;
-    const timeout = new AbortController();
-    const timer = clock.after(this.#settings.openTimeoutMs ?? LIMITS.archiveOpenTimeoutMs, () =>
-      timeout.abort(inTime()),
-    );
-    try {
-      await this.#archiver.enter(timeout.signal);
-      await this.putLayout(timeout.signal);
-    } catch (error) {
-      if (!isAway(error)) throw error;
-      logger.warn('archive.storeAway', { code: error.code, message: error.message });
-    } finally {
-      timer.cancel();
     }
   }
 }
