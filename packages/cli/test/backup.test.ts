@@ -389,6 +389,9 @@ describe('a backup that is interrupted, refused or not there', () => {
     expect(unknown.code).toBe(3);
     expect((await run(['restore', place.url, newPath(), '--to', 'yesterday'])).code).toBe(2);
     expect((await run(['restore', place.url, newPath(), '--verify', 'some'])).code).toBe(2);
+    const lost = path.join(full, 'mine', 'watermark');
+    const unseen = await run(['restore', place.url, newPath(), '--watermark', lost]);
+    expect([unseen.code, unseen.err]).toEqual([6, expect.stringContaining(`path=${lost}`)]);
     const inside = await run(['restore', place.url, path.join(place.url, 'objects', 'copy')]);
     expect([inside.code, inside.err]).toEqual([2, expect.stringContaining('backup itself')]);
     expect((await run(['snapshot', 'info', 'nothing', '--url', backed])).code).toBe(3);

@@ -144,6 +144,13 @@ class Restore {
     }
     this.#onProgress({ phase: 'plan', done: 1, total: 1 });
     if (dryRun === true) return plan;
+    if (watermarkPath !== undefined) {
+      // Before anything is fetched: one that cannot be written protects nobody, and is heard of.
+      const options = { accept: acceptRollback };
+      await raiseWatermark(fileSystem, watermarkPath, seen, options).catch((error: unknown) => {
+        throw storageError(error, watermarkPath);
+      });
+    }
     const { snapshot } = plan;
     logger.info('restore.began', { lsn: plan.lsn, snapshotId: snapshot?.snapshotId, into });
     const staging = await RestoreStaging.open(fileSystem, into, {
@@ -156,12 +163,6 @@ class Restore {
       await staging.publish();
     } finally {
       await staging.close();
-    }
-    if (watermarkPath !== undefined) {
-      const options = { accept: acceptRollback };
-      await raiseWatermark(fileSystem, watermarkPath, seen, options).catch((error: unknown) => {
-        logger.warn('restore.watermarkNotWritten', { reason: String(error) });
-      });
     }
     logger.info('restore.done', { lsn: plan.lsn, into });
     return plan;
