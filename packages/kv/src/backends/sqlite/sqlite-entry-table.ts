@@ -20,6 +20,7 @@ import type {
   EntryTable,
   RowsWanted,
   TableChange,
+  TableHead,
   TableRow,
   TableState,
 } from '../table/entry-table.ts';
@@ -202,7 +203,7 @@ export class SqliteEntryTable implements EntryTable {
     }
   }
 
-  #head(): HeadRow {
+  #head(): TableHead {
     const head = this.#sql('SELECT format, next, epoch FROM head').get() as HeadRow | undefined;
     if (head === undefined) {
       throw new HoldfastError('FORMAT_INVALID', 'the database has no row that tells of itself');
@@ -213,7 +214,7 @@ export class SqliteEntryTable implements EntryTable {
         `the database was written by another format version, upgrade holdfast version=${head.format}`,
       );
     }
-    return head;
+    return { next: head.next, epoch: head.epoch };
   }
 
   /** I2. */
