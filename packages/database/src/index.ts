@@ -8,7 +8,7 @@ export {
   type SnapshotStats,
   type SweepOptions,
 } from './backup/database-snapshots.ts';
-export { chooseKept, type RetentionRules } from './backup/retention.ts';
+export type { RetentionRules } from './backup/retention.ts';
 export type { SnapshotInfo, SnapshotList, UnreadableSnapshot } from './backup/snapshot-catalog.ts';
 export type { SnapshotKind, SnapshotManifest } from './backup/snapshot-manifest.ts';
 export type { ScheduleStats } from './backup/snapshot-schedule.ts';
