@@ -12,6 +12,11 @@ import { cut, type Clock, LIMITS, type Timer } from '@holdfast/core';
 import type { KvOperation } from '../kv-store.ts';
 import type { Tier } from './tier.ts';
 
+interface Lazy {
+  readonly operation: KvOperation;
+  readonly onDurable: (() => void) | undefined;
+}
+
 interface Waiting {
   readonly operations: readonly KvOperation[];
   readonly bytes: number;
@@ -25,7 +30,7 @@ export class LocalJournal {
   /** Goes with every batch. */
   readonly #always: () => KvOperation;
   #waiting: Waiting[] = [];
-  #lazy: KvOperation[] = [];
+  #lazy: Lazy[] = [];
   #writing: Promise<void> | undefined;
   #timer: Timer | undefined;
 
@@ -48,8 +53,8 @@ export class LocalJournal {
   }
 
   /** I2. */
-  lazily(operation: KvOperation): void {
-    this.#lazy.push(operation);
+  lazily(operation: KvOperation, onDurable?: () => void): void {
+    this.#lazy.push({ operation, onDurable });
     if (this.#lazy.length >= LIMITS.lazyLocalOperations) this.#writing ??= this.#write();
     else this.#timer ??= this.#clock.after(LIMITS.lazyLocalMs, () => this.#soon());
   }
@@ -76,7 +81,11 @@ export class LocalJournal {
       const batch = this.#next();
       const lazy = this.#lazy.splice(0, LIMITS.lazyLocalOperations);
       try {
-        await this.#put([...lazy, ...batch.flatMap(({ operations }) => operations)]);
+        await this.#put([
+          ...lazy.map(({ operation }) => operation),
+          ...batch.flatMap(({ operations }) => operations),
+        ]);
+        for (const { onDurable } of lazy) onDurable?.();
         for (const { resolve } of batch) resolve();
       } catch (error) {
         this.#lazy = [...lazy, ...this.#lazy]; // I3

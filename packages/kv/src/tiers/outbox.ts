@@ -9,7 +9,9 @@
  *    one acknowledged it. Who reads the local store after a crash knows at least what is owed.
  * 3. An operation that could not be made durable is owed by nobody, and removed before a later one of
  *    any key is durable: it never comes after a newer one.
- * 4. Values are not kept here: what is owed is bounded on the disk, what is in memory by its number.
+ * 4. Of a key in `#leaving` the local store may still have an operation that nobody owes any more: a
+ *    write of it that leaves no operation of its own would be undone by that one after a crash.
+ * 5. Values are not kept here: what is owed is bounded on the disk, what is in memory by its number.
  *
  * Owner: the tiered store, alone on its local store.
  */
@@ -52,6 +54,8 @@ export class Outbox {
   /** In the order of numbers. */
   readonly #owed = new Map<number, Owed>();
   readonly #byKey = new Map<string, Owed>();
+  /** How many of its operations are being removed. */
+  readonly #leaving = new Map<string, number>();
   readonly #waiting = new Set<() => void>();
   #bytes = 0;
 
@@ -97,6 +101,11 @@ export class Outbox {
 
   owedOf(key: string): Owed | undefined {
     return this.#byKey.get(key);
+  }
+
+  /** The local store knows nothing of this key. I4. */
+  isUnknown(key: string): boolean {
+    return !this.#byKey.has(key) && !this.#leaving.has(key);
   }
 
   isOwed(owed: Owed): boolean {
@@ -146,7 +155,7 @@ export class Outbox {
     try {
       await this.#journal.commit(puts);
     } catch (error) {
-      for (const { key } of puts) this.#journal.lazily({ type: 'del', key }); // I3
+      for (const { number, key } of operations) this.#remove(number, key); // I3
       throw error;
     }
     return operations.map((operation, at) =>
@@ -222,7 +231,17 @@ export class Outbox {
     this.#owed.delete(owed.number);
     if (this.#byKey.get(owed.key) === owed) this.#byKey.delete(owed.key);
     this.#bytes -= owed.bytes;
-    this.#journal.lazily({ type: 'del', key: operationKey(owed.number) });
+    this.#remove(owed.number, owed.key);
     for (const go of [...this.#waiting]) go();
+  }
+
+  /** I4. */
+  #remove(number: number, key: string): void {
+    this.#leaving.set(key, (this.#leaving.get(key) ?? 0) + 1);
+    this.#journal.lazily({ type: 'del', key: operationKey(number) }, () => {
+      const left = (this.#leaving.get(key) ?? 1) - 1;
+      if (left === 0) this.#leaving.delete(key);
+      else this.#leaving.set(key, left);
+    });
   }
 }

@@ -231,7 +231,7 @@ export class TieredWrites {
   #needsIntent(operations: readonly TierOperation[], durable: readonly TierOperation[]): boolean {
     const { tiers, outbox } = this.#parts;
     const mixed = durable.length > 0 && durable.length < operations.length;
-    if (mixed || operations.some(({ key }) => outbox.owedOf(key) !== undefined)) return true;
+    if (mixed || operations.some(({ key }) => !outbox.isUnknown(key))) return true;
     const { tier } = durable.length > 0 ? tiers.primary : this.#ephemeral;
     if (operations.length > 1 && !tier.store.capabilities.atomicBatch) return true;
     if (durable.length === 0) return false;

@@ -31,6 +31,8 @@ const SCRIPT: readonly (readonly (readonly KvOperation[])[])[] = [
   [[put('a', '2')], [put('a', '3')], [del('a')], [put('a', '4')]],
   [[put('c', '1'), put('d', '1'), del('b')]],
   [[del('a')], [put('e', '1'), put('cache/x', '2'), put('c', '2')], [put('d', '2')]],
+  // No intent is kept of this one: that of the line before must not come back.
+  [[del('cache/x')]],
   [[put('b', '5')], [del('d')]],
 ];
 
