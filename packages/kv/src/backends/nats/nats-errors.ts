@@ -22,6 +22,8 @@ export function natsError(cause: unknown, effect: Effect): HoldfastError {
 }
 
 function codeOf(error: unknown): number | undefined {
-  const { name, code } = error as { readonly name?: unknown; readonly code?: unknown };
+  // The driver rejects with nothing at all where it loses its connection.
+  if (!(error instanceof Error)) return undefined;
+  const { name, code } = error as Error & { readonly code?: unknown };
   return name === 'JetStreamApiError' && typeof code === 'number' ? code : undefined;
 }

@@ -31,6 +31,21 @@ describe('objects of entries', () => {
     await store.close();
   });
 
+  it('are never twice the same, not even when they say that there is none', async () => {
+    const seams = { clock: new NodeClock(), random: new NodeRandom() };
+    const objects = new MemoryObjectStore(seams);
+    const store = await openS3KvStore({ ...seams, objects }, { id: 's3' });
+    const etags = new Set<string>();
+    for (let round = 0; round < 6; round++) {
+      if (round % 2 === 0) await store.put('key', Buffer.from('1'));
+      else await store.del('key');
+      const name = (await objects.list({ prefix: 'e/' })).objects[0]?.key as string;
+      etags.add((await objects.head(name)).etag);
+    }
+    expect(etags.size).toBe(6);
+    await store.close();
+  });
+
   it('hold a damaged entry of another size, and a head that is damaged, back', async () => {
     const seams = { clock: new NodeClock(), random: new NodeRandom() };
     const objects = new MemoryObjectStore(seams);

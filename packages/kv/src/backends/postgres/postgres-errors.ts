@@ -37,7 +37,7 @@ export function postgresError(cause: unknown, effect: Effect): HoldfastError {
 }
 
 function stateOf(error: unknown): string | undefined {
-  const code = (error as { readonly code?: unknown }).code;
-  const answered = 'severity' in (error as object);
-  return answered && typeof code === 'string' && SQLSTATE.test(code) ? code : undefined;
+  if (!(error instanceof Error) || !('severity' in error)) return undefined;
+  const { code } = error as { readonly code?: unknown };
+  return typeof code === 'string' && SQLSTATE.test(code) ? code : undefined;
 }

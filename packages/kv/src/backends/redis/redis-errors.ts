@@ -9,7 +9,7 @@ const NOT_SENT = /isn't writeable/;
 /** @param effect of a call that got no answer. */
 export function redisError(cause: unknown, effect: Effect): HoldfastError {
   if (isHoldfastError(cause)) return cause;
-  const { name, message } = cause as Error;
+  const { name, message } = cause instanceof Error ? cause : new Error(String(cause));
   if (name !== 'ReplyError') {
     const known = NOT_SENT.test(message) ? 'none' : effect;
     const options = { cause, effect: known };
