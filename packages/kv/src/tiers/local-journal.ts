@@ -61,8 +61,11 @@ export class LocalJournal {
 
   /** Everything asked for until now. */
   async flush(): Promise<void> {
-    while (this.#lazy.length > 0 || this.#waiting.length > 0) await this.commit([]);
-    await this.#writing;
+    for (;;) {
+      await this.#writing; // what is in it and fails is asked for anew
+      if (this.#lazy.length === 0 && this.#waiting.length === 0) return;
+      await this.commit([]);
+    }
   }
 
   close(): void {

@@ -108,6 +108,11 @@ export class Outbox {
     return !this.#byKey.has(key) && !this.#leaving.has(key);
   }
 
+  /** Resolves when the local store certainly has nothing of these keys that nobody owes. I4. */
+  async forgotten(keys: readonly string[]): Promise<void> {
+    if (keys.some((key) => this.#leaving.has(key))) await this.#journal.flush();
+  }
+
   isOwed(owed: Owed): boolean {
     return this.#owed.get(owed.number) === owed;
   }

@@ -135,6 +135,8 @@ export class TieredWrites {
     try {
       if (this.#fenced !== undefined) throw this.#fenced;
       const plan = await this.#plan(keys, calls);
+      // What changes nothing is true only if nothing from before comes after it.
+      if (plan.operations.length < keys.length) await this.#parts.outbox.forgotten(keys);
       await this.#carryOut(plan, calls);
       await cut('tiers.written');
       plan.calls.forEach((planned, at) => this.#end(planned, calls[at] as Call));

@@ -2,7 +2,7 @@
  * Tiers on engines on simulated disks: the power fails, or the process is killed, at a moment drawn
  * from the seed, with any part of what was not synced gone. HOLDFAST_SEED and HOLDFAST_HISTORIES.
  */
-import { SILENT } from '@holdfast/core';
+import { SILENT, sleep } from '@holdfast/core';
 import {
   type KvEntry,
   type KvOperation,
@@ -120,6 +120,7 @@ class History {
   async #check(): Promise<void> {
     const { tiers, primary, backup, lives } = await this.#open();
     await tiers.drain();
+    while (tiers.status().tiers.backup?.behind === true) await sleep(this.#clock, 100);
     for (const [key, may] of this.#may) {
       const value = await tiers.get(key);
       const found = value === undefined ? undefined : Buffer.from(value).toString();
