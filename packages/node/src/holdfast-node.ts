@@ -212,7 +212,7 @@ export class HoldfastNode implements AsyncDisposable {
 
   /** Drains and closes (I1). Idempotent. */
   close(): Promise<void> {
-    this.#closed ??= holding(() => this.#close());
+    this.#closed ??= holding(() => this.#close(), this.#parts.holdProcess);
     return this.#closed;
   }
 

@@ -12,6 +12,7 @@ import {
 import type { ObjectStore } from '@holdfast/objects';
 import type { WebhookSender } from '@holdfast/streams';
 import type { Compactor } from '@holdfast/tables';
+import type { HoldProcess } from './node-keep-alive.ts';
 
 /** Things with behaviour that a node stands on. */
 export interface NodeComponents {
@@ -25,6 +26,8 @@ export interface NodeComponents {
   readonly webhookSender?: WebhookSender;
   /** Where backups go, open; stays its owner's. Absent: what the settings say. */
   readonly objectStore?: ObjectStore;
+  /** Keeps the process alive while the node waits. Absent: a timer; a simulation ends by itself. */
+  readonly holdProcess?: HoldProcess;
   /** What variables of S3 credentials are looked up in. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }

@@ -25,8 +25,11 @@ export const holdProcess: HoldProcess = () => {
 };
 
 /** Holds the process until `work` has come to an end. */
-export async function holding<Result>(work: () => Promise<Result>): Promise<Result> {
-  const release = holdProcess();
+export async function holding<Result>(
+  work: () => Promise<Result>,
+  hold: HoldProcess = holdProcess,
+): Promise<Result> {
+  const release = hold();
   try {
     return await work();
   } finally {

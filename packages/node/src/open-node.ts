@@ -78,7 +78,7 @@ export function openNode(
   given: Partial<NodeComponents> = {},
   tuning: NodeTuning = {},
 ): Promise<HoldfastNode> {
-  return holding(() => open(input, given, tuning));
+  return holding(() => open(input, given, tuning), given.holdProcess);
 }
 
 async function open(
@@ -144,7 +144,7 @@ async function open(
       health,
       clock,
       logger,
-      holdProcess,
+      holdProcess: given.holdProcess ?? holdProcess,
       release: async () => backup?.release(),
     },
     settings,

@@ -138,7 +138,13 @@ export class SimulatedServer {
         maxChunkBytes: 600,
         drainTimeoutMs: 80,
       },
-      { clock: own, random: this.#random, fileSystem: this.#fs, logger: this.#logger() },
+      {
+        clock: own,
+        random: this.#random,
+        fileSystem: this.#fs,
+        logger: this.#logger(),
+        holdProcess: () => () => undefined,
+      },
       {
         database: {
           checkpointLogBytes: 32 * 1024,
