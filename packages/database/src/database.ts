@@ -22,11 +22,11 @@ import {
   type Timer,
 } from '@holdfast/core';
 import { CORE_RECORDS, type Log, type LogStats, type RecoveryReport } from '@holdfast/log';
-import type { Archive } from './backup/archive.ts';
+import type { Archive } from './backup/archive/archive.ts';
 import type { DatabaseBackup } from './backup/database-backup.ts';
-import type { DatabaseSnapshots } from './backup/database-snapshots.ts';
-import { encodeRestorePointName } from './backup/restore-point.ts';
-import type { ScheduleStats } from './backup/snapshot-schedule.ts';
+import type { DatabaseSnapshots } from './backup/snapshot/database-snapshots.ts';
+import { encodeRestorePointName } from './backup/repository/restore-point.ts';
+import type { ScheduleStats } from './backup/snapshot/snapshot-schedule.ts';
 import type { CheckpointOptions, Checkpointer } from './checkpointer.ts';
 import { CommitPath, nodeFailed } from './commit-path.ts';
 import type { Damage, DamageList, IntegrityStats } from './damage-list.ts';

@@ -1,4 +1,4 @@
-export type { Archive, ArchiveCondition, ArchiveStats } from './backup/archive.ts';
+export type { Archive, ArchiveCondition, ArchiveStats } from './backup/archive/archive.ts';
 export type { BackupSettings } from './backup/database-backup.ts';
 export {
   type ChangeOptions,
@@ -7,43 +7,47 @@ export {
   type PruneReport,
   type SnapshotStats,
   type SweepOptions,
-} from './backup/database-snapshots.ts';
-export type { RetentionRules } from './backup/retention.ts';
-export type { SnapshotInfo, SnapshotList, UnreadableSnapshot } from './backup/snapshot-catalog.ts';
-export type { SnapshotKind, SnapshotManifest } from './backup/snapshot-manifest.ts';
-export type { ScheduleStats } from './backup/snapshot-schedule.ts';
+} from './backup/snapshot/database-snapshots.ts';
+export type { RetentionRules } from './backup/snapshot/retention.ts';
+export type {
+  SnapshotInfo,
+  SnapshotList,
+  UnreadableSnapshot,
+} from './backup/snapshot/snapshot-catalog.ts';
+export type { SnapshotKind, SnapshotManifest } from './backup/repository/snapshot-manifest.ts';
+export type { ScheduleStats } from './backup/snapshot/snapshot-schedule.ts';
 export type {
   SnapshotProblem,
   SnapshotVerifyReport,
   VerifyProgress,
-} from './backup/snapshot-verify.ts';
-export type { SnapshotProgress } from './backup/snapshot-writer.ts';
-export type { SweepReport } from './backup/sweep.ts';
+} from './backup/snapshot/snapshot-verify.ts';
+export type { SnapshotProgress } from './backup/snapshot/snapshot-writer.ts';
+export type { SweepReport } from './backup/snapshot/sweep.ts';
 export {
   type RestoreComponents,
   restoreDatabase,
   type RestoreProgress,
   type RestoreReport,
   type RestoreSettings,
-} from './backup/restore.ts';
+} from './backup/restore/restore.ts';
 export {
   type DrillLook,
   type DrillReport,
   drillRestore,
   type DrillSettings,
-} from './backup/restore-drill.ts';
+} from './backup/restore/restore-drill.ts';
 export {
   planRestore,
   type RestorePlan,
   type RestoreRequest,
   type RestoreTarget,
-} from './backup/restore-plan.ts';
+} from './backup/restore/restore-plan.ts';
 export {
   type OpenedRepository,
   openRepositoryForRestore,
   repositoriesIn,
   type RepositoryChoice,
-} from './backup/restore-repository.ts';
+} from './backup/restore/restore-repository.ts';
 export type { KeyHolder, KeyStatus, KeyUse } from './key-care.ts';
 export { DATABASE_CUT_POINTS, type DatabaseCutPoint } from './cut-points.ts';
 export { Database, type DatabaseState, type DatabaseStats } from './database.ts';

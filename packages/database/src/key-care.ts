@@ -24,7 +24,7 @@ import {
 } from '@holdfast/core';
 import type { Log } from '@holdfast/log';
 import type { Pace } from '@holdfast/tables';
-import type { IdleArchiveMemory } from './backup/archive-state.ts';
+import type { IdleArchiveMemory } from './backup/archive/archive-state.ts';
 import type { DatabaseShard } from './database-shard.ts';
 import type { EngineRegistry } from './engine-registry.ts';
 import { moveExtents, type Rewrite } from './extent-rewrite.ts';

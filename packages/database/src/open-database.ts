@@ -38,7 +38,7 @@ import {
   Table,
   tableFileName,
 } from '@holdfast/tables';
-import { checkArchiveState, IdleArchiveMemory } from './backup/archive-state.ts';
+import { checkArchiveState, IdleArchiveMemory } from './backup/archive/archive-state.ts';
 import { type BackupParts, type BackupSettings, DatabaseBackup } from './backup/database-backup.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { damageOf, DamageList, pathIn } from './damage-list.ts';

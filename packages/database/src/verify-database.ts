@@ -21,7 +21,7 @@ import {
   Table,
   tableFileName,
 } from '@holdfast/tables';
-import { checkArchiveState } from './backup/archive-state.ts';
+import { checkArchiveState } from './backup/archive/archive-state.ts';
 import { checkLayout, type Layout, readLayout } from './layout.ts';
 import { assertKeysOf, isKeyError } from './layout-keys.ts';
 import { problemOf, type StateProblem } from './state-verify.ts';

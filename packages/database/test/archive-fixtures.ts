@@ -12,11 +12,11 @@ import {
 import type { StoredRecord } from '@holdfast/log';
 import type { ObjectStore } from '@holdfast/objects';
 import { SeededRandom } from '@holdfast/testkit';
-import { decodeArchivePiece } from '../src/backup/archive-piece.ts';
+import { decodeArchivePiece } from '../src/backup/repository/archive-piece.ts';
 import type { BackupSettings } from '../src/backup/database-backup.ts';
-import { type Lineage, resolveLineage } from '../src/backup/lineage.ts';
-import { Repository } from '../src/backup/repository.ts';
-import { repositoryId } from '../src/backup/repository-names.ts';
+import { type Lineage, resolveLineage } from '../src/backup/repository/lineage.ts';
+import { Repository } from '../src/backup/repository/repository.ts';
+import { repositoryId } from '../src/backup/repository/repository-names.ts';
 import { type Database, openDatabase } from '../src/index.ts';
 import { readLayout } from '../src/layout.ts';
 import { RowEngine } from './row-engine.ts';

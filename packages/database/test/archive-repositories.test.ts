@@ -2,8 +2,8 @@
 import { HoldfastError, onCut, sleep, type Lsn } from '@holdfast/core';
 import type { ObjectStore } from '@holdfast/objects';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ArchiveMemory, writeArchiveState } from '../src/backup/archive-state.ts';
-import { repositoryId } from '../src/backup/repository-names.ts';
+import { ArchiveMemory, writeArchiveState } from '../src/backup/archive/archive-state.ts';
+import { repositoryId } from '../src/backup/repository/repository-names.ts';
 import { openDatabase, rebalanceDatabase, verifyDatabase } from '../src/index.ts';
 import { type OpenedDatabase, repositoryOf, write } from './archive-fixtures.ts';
 import {

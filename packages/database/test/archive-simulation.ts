@@ -20,7 +20,7 @@ import {
   SimClock,
   SimFs,
 } from '@holdfast/testkit';
-import type { Repository } from '../src/backup/repository.ts';
+import type { Repository } from '../src/backup/repository/repository.ts';
 import { readLayout } from '../src/layout.ts';
 import {
   archivedHistory,

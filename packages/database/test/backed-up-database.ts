@@ -18,10 +18,10 @@ import {
 import { openLog, type StoredRecord } from '@holdfast/log';
 import { MemoryObjectStore, type ObjectStore } from '@holdfast/objects';
 import { decodeManifest, manifestFileName, parseManifestFileName } from '@holdfast/tables';
-import { encodeArchivePiece, NO_TAG } from '../src/backup/archive-piece.ts';
-import { Repository } from '../src/backup/repository.ts';
-import { repositoryId } from '../src/backup/repository-names.ts';
-import type { SnapshotFile, SnapshotManifest } from '../src/backup/snapshot-manifest.ts';
+import { encodeArchivePiece, NO_TAG } from '../src/backup/repository/archive-piece.ts';
+import { Repository } from '../src/backup/repository/repository.ts';
+import { repositoryId } from '../src/backup/repository/repository-names.ts';
+import type { SnapshotFile, SnapshotManifest } from '../src/backup/repository/snapshot-manifest.ts';
 import { type Database, openDatabase } from '../src/index.ts';
 import { decodeLayout } from '../src/layout.ts';
 import { RowEngine } from './row-engine.ts';

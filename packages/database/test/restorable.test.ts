@@ -1,9 +1,9 @@
 /** What is kept leads to the newest state: after gaps, restores to earlier moments, and pruning. */
 import { sleep, type Lsn } from '@holdfast/core';
 import { describe, expect, it } from 'vitest';
-import type { DatabaseSnapshots } from '../src/backup/database-snapshots.ts';
-import { planRestore } from '../src/backup/restore-plan.ts';
-import type { Repository } from '../src/backup/repository.ts';
+import type { DatabaseSnapshots } from '../src/backup/snapshot/database-snapshots.ts';
+import { planRestore } from '../src/backup/restore/restore-plan.ts';
+import type { Repository } from '../src/backup/repository/repository.ts';
 import { restoreDatabase } from '../src/index.ts';
 import { openArchived, repositoryOf, write } from './archive-fixtures.ts';
 import { clock, inWorld, newStore, Node, random, writeSome } from './archive-nodes.ts';

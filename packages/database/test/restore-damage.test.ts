@@ -9,8 +9,8 @@ import {
 } from '@holdfast/core';
 import { MemoryObjectStore, type ObjectStore, readObject } from '@holdfast/objects';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { RepositoryNames } from '../src/backup/repository-names.ts';
-import type { SnapshotFile } from '../src/backup/snapshot-manifest.ts';
+import { RepositoryNames } from '../src/backup/repository/repository-names.ts';
+import type { SnapshotFile } from '../src/backup/repository/snapshot-manifest.ts';
 import { restoreDatabase, type RestoreSettings } from '../src/index.ts';
 import { BackedUpDatabase, ringOf, type Rows, rowsIn, StepClock } from './backed-up-database.ts';
 

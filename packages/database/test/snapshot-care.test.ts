@@ -3,8 +3,8 @@ import { sleep } from '@holdfast/core';
 import { type ObjectStore, RetryingObjectStore } from '@holdfast/objects';
 import { SeededRandom } from '@holdfast/testkit';
 import { describe, expect, it } from 'vitest';
-import { DatabaseSnapshots } from '../src/backup/database-snapshots.ts';
-import type { Repository } from '../src/backup/repository.ts';
+import { DatabaseSnapshots } from '../src/backup/snapshot/database-snapshots.ts';
+import type { Repository } from '../src/backup/repository/repository.ts';
 import { ringOf } from './archive-fixtures.ts';
 import { errorOf, fill, within } from './snapshot-fixtures.ts';
 

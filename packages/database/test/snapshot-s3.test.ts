@@ -3,7 +3,7 @@ import { NodeClock, NodeRandom } from '@holdfast/core';
 import { openS3ObjectStore, RetryingObjectStore } from '@holdfast/objects';
 import { FakeS3Server, SimFs } from '@holdfast/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { DatabaseSnapshots } from '../src/backup/database-snapshots.ts';
+import type { DatabaseSnapshots } from '../src/backup/snapshot/database-snapshots.ts';
 import { openDatabase } from '../src/index.ts';
 import { RowEngine } from './row-engine.ts';
 import { fill } from './snapshot-fixtures.ts';

@@ -17,9 +17,9 @@ import {
   SimClock,
   SimFs,
 } from '@holdfast/testkit';
-import type { DatabaseSnapshots } from '../src/backup/database-snapshots.ts';
-import type { Repository } from '../src/backup/repository.ts';
-import { verifySnapshot } from '../src/backup/snapshot-verify.ts';
+import type { DatabaseSnapshots } from '../src/backup/snapshot/database-snapshots.ts';
+import type { Repository } from '../src/backup/repository/repository.ts';
+import { verifySnapshot } from '../src/backup/snapshot/snapshot-verify.ts';
 import { readLayout } from '../src/layout.ts';
 import { openArchived, type OpenedDatabase, repositoryOf, ringOf } from './archive-fixtures.ts';
 import { FaultyObjectStore } from './faulty-object-store.ts';

@@ -11,7 +11,7 @@ import {
 } from '@holdfast/tables';
 import { SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
 import { describe, expect, it } from 'vitest';
-import type { Repository } from '../src/backup/repository.ts';
+import type { Repository } from '../src/backup/repository/repository.ts';
 import { openArchived, repositoryOf, ringOf, write } from './archive-fixtures.ts';
 import { errorOf, fill, within } from './snapshot-fixtures.ts';
 

@@ -25,17 +25,17 @@ import type { ObjectStore } from '@holdfast/objects';
 import type { DamageListener } from '@holdfast/tables';
 import type { FilePins } from '../file-pins.ts';
 import type { ManifestKeeper } from '../manifest-keeper.ts';
-import type { Archive } from './archive.ts';
-import { Archiver, isArchiveRefusal } from './archiver.ts';
-import { ArchiveMemory } from './archive-state.ts';
-import { DatabaseSnapshots } from './database-snapshots.ts';
-import { Repository } from './repository.ts';
-import { RepositoryKeys } from './repository-keys.ts';
-import { repositoryId } from './repository-names.ts';
-import type { RetentionRules } from './retention.ts';
-import { SnapshotSchedule, type ScheduleStats } from './snapshot-schedule.ts';
-import { WriterEntry } from './writer-entry.ts';
-import { WriterFence } from './writer-fence.ts';
+import type { Archive } from './archive/archive.ts';
+import { Archiver, isArchiveRefusal } from './archive/archiver.ts';
+import { ArchiveMemory } from './archive/archive-state.ts';
+import { DatabaseSnapshots } from './snapshot/database-snapshots.ts';
+import { Repository } from './repository/repository.ts';
+import { RepositoryKeys } from './repository/repository-keys.ts';
+import { repositoryId } from './repository/repository-names.ts';
+import type { RetentionRules } from './snapshot/retention.ts';
+import { SnapshotSchedule, type ScheduleStats } from './snapshot/snapshot-schedule.ts';
+import { WriterEntry } from './archive/writer-entry.ts';
+import { WriterFence } from './archive/writer-fence.ts';
 
 export interface BackupSettings {
   /** What is durable is archived within this time. Smaller: less is lost with a disk, more requests. */

@@ -5,8 +5,8 @@
 import { hasCode, type Lsn } from '@holdfast/core';
 import { CORE_RECORDS, type Log, type StoredRecord } from '@holdfast/log';
 import type { CallOptions } from '@holdfast/objects';
-import type { ListedPiece, Repository } from './repository.ts';
-import { decodeRestorePointName } from './restore-point.ts';
+import type { ListedPiece, Repository } from '../repository/repository.ts';
+import { decodeRestorePointName } from '../repository/restore-point.ts';
 
 export interface ArchiveComparisonParts {
   readonly repository: Repository;

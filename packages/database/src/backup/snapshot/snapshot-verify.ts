@@ -12,10 +12,14 @@ import {
   manifestFileName,
   tableFileName,
 } from '@holdfast/tables';
-import { inParallel } from './in-parallel.ts';
-import type { Repository } from './repository.ts';
+import { inParallel } from '../repository/in-parallel.ts';
+import type { Repository } from '../repository/repository.ts';
 import { isDamage } from './snapshot-catalog.ts';
-import type { SnapshotFile, SnapshotManifest, SnapshotPart } from './snapshot-manifest.ts';
+import type {
+  SnapshotFile,
+  SnapshotManifest,
+  SnapshotPart,
+} from '../repository/snapshot-manifest.ts';
 
 /** `size`: it is there with another number of bytes. `contents`: parts are whole, the sum is not. */
 export type SnapshotProblemKind = 'missing' | 'size' | 'damaged' | 'contents';

@@ -4,9 +4,9 @@
  */
 import { HoldfastError, isHoldfastError, LIMITS, type Lsn } from '@holdfast/core';
 import type { CallOptions } from '@holdfast/objects';
-import { inParallel } from './in-parallel.ts';
-import type { ListedSnapshot, Repository } from './repository.ts';
-import type { SnapshotManifest } from './snapshot-manifest.ts';
+import { inParallel } from '../repository/in-parallel.ts';
+import type { ListedSnapshot, Repository } from '../repository/repository.ts';
+import type { SnapshotManifest } from '../repository/snapshot-manifest.ts';
 
 /** A manifest without the list of its files. */
 export interface SnapshotInfo extends Omit<SnapshotManifest, 'files'> {

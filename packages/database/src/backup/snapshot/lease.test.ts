@@ -3,7 +3,7 @@ import { MemoryObjectStore, type ObjectStore } from '@holdfast/objects';
 import { SeededRandom, SimClock } from '@holdfast/testkit';
 import { describe, expect, it } from 'vitest';
 import { RepositoryLeases } from './lease.ts';
-import { Repository } from './repository.ts';
+import { Repository } from '../repository/repository.ts';
 
 const LEASE = LIMITS.repositoryLeaseMs;
 const GRACE = LIMITS.repositoryLeaseGraceMs;

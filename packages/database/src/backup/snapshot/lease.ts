@@ -31,7 +31,7 @@ import {
   type Timer,
 } from '@holdfast/core';
 import type { CallOptions, ObjectStore } from '@holdfast/objects';
-import type { Repository } from './repository.ts';
+import type { Repository } from '../repository/repository.ts';
 
 /** What a lease is taken for; named to those who have to wait. */
 export type LeasePurpose = 'create' | 'delete' | 'sweep' | 'prune';

@@ -16,11 +16,11 @@
 import { assert, cut, HoldfastError, LIMITS, type Random } from '@holdfast/core';
 import type { CallOptions } from '@holdfast/objects';
 import { paceByRate, paceByTurn } from '@holdfast/tables';
-import { inParallel } from './in-parallel.ts';
+import { inParallel } from '../repository/in-parallel.ts';
 import type { Lease } from './lease.ts';
 import { isPartThere, PartUpload, type SourceFile } from './part-upload.ts';
 import type { RecentlySwept } from './recently-swept.ts';
-import type { Repository } from './repository.ts';
+import type { Repository } from '../repository/repository.ts';
 import { compareSnapshots, isDamage, type SnapshotCatalog } from './snapshot-catalog.ts';
 import { type SnapshotCut, type SnapshotSource, takeCut } from './snapshot-cut.ts';
 import type {
@@ -28,7 +28,7 @@ import type {
   SnapshotKind,
   SnapshotManifest,
   SnapshotPart,
-} from './snapshot-manifest.ts';
+} from '../repository/snapshot-manifest.ts';
 
 /** Who may write the repository: a `WriterFence`, or who stands in for one. */
 export interface WriterStanding {

@@ -27,9 +27,9 @@ import {
 } from '@holdfast/core';
 import { writeLog } from '@holdfast/log';
 import type { ObjectStore } from '@holdfast/objects';
-import { type Layout, type LayoutKeys, replaceLayout } from '../layout.ts';
-import { verifyDatabase } from '../verify-database.ts';
-import { writeArchiveState } from './archive-state.ts';
+import { type Layout, type LayoutKeys, replaceLayout } from '../../layout.ts';
+import { verifyDatabase } from '../../verify-database.ts';
+import { writeArchiveState } from '../archive/archive-state.ts';
 import { removeTree } from './remove-tree.ts';
 import { restoreFiles } from './restore-files.ts';
 import { planRestore, type RestorePlan, type RestoreRequest } from './restore-plan.ts';

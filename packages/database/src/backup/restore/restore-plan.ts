@@ -10,12 +10,12 @@
  */
 import { closestName, HoldfastError, type Lsn } from '@holdfast/core';
 import type { CallOptions } from '@holdfast/objects';
-import { type Lineage, resolveLineage } from './lineage.ts';
-import { missingObject, type Repository } from './repository.ts';
+import { type Lineage, resolveLineage } from '../repository/lineage.ts';
+import { missingObject, type Repository } from '../repository/repository.ts';
 import { type Coverage, coverRecords, type PlannedPiece } from './restore-coverage.ts';
-import { damagedObject } from './sealed-object.ts';
-import type { SnapshotManifest } from './snapshot-manifest.ts';
-import type { WriterClaim } from './writer-claim.ts';
+import { damagedObject } from '../repository/sealed-object.ts';
+import type { SnapshotManifest } from '../repository/snapshot-manifest.ts';
+import type { WriterClaim } from '../repository/writer-claim.ts';
 
 /** `timeMs`: the last record whose batch was committed then or before, ms since 1970. */
 export type RestoreTarget =

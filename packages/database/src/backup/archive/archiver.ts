@@ -38,12 +38,12 @@ import {
   type EncodedArchivePiece,
   encodeArchivePiece,
   NO_TAG,
-} from './archive-piece.ts';
+} from '../repository/archive-piece.ts';
 import type { ArchiveMemory } from './archive-state.ts';
-import type { Repository } from './repository.ts';
-import type { ArchivePieceName } from './repository-names.ts';
-import type { RestorePoint } from './restore-point.ts';
-import type { WriterClaim } from './writer-claim.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { ArchivePieceName } from '../repository/repository-names.ts';
+import type { RestorePoint } from '../repository/restore-point.ts';
+import type { WriterClaim } from '../repository/writer-claim.ts';
 import type { WriterFence } from './writer-fence.ts';
 
 export interface ArchiverParts {

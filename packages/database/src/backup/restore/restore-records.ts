@@ -9,8 +9,8 @@
 import { assert, HoldfastError, type Lsn } from '@holdfast/core';
 import type { StoredRecord } from '@holdfast/log';
 import type { CallOptions } from '@holdfast/objects';
-import type { DecodedArchivePiece } from './archive-piece.ts';
-import type { ListedPiece, Repository } from './repository.ts';
+import type { DecodedArchivePiece } from '../repository/archive-piece.ts';
+import type { ListedPiece, Repository } from '../repository/repository.ts';
 import type { PlannedPiece } from './restore-coverage.ts';
 
 /** @param shardCount of the state that the records are applied to. */

@@ -8,11 +8,11 @@
  */
 import { BlockCodec, hasCode, HoldfastError, type KeyRing, LIMITS } from '@holdfast/core';
 import type { CallOptions, ObjectStore } from '@holdfast/objects';
-import { decodeLayout, type Layout } from '../layout.ts';
-import { assertKeysOf } from '../layout-keys.ts';
-import { isRepositoryId, repositoryId as idOf } from './repository-names.ts';
-import { Repository } from './repository.ts';
-import { damagedObject } from './sealed-object.ts';
+import { decodeLayout, type Layout } from '../../layout.ts';
+import { assertKeysOf } from '../../layout-keys.ts';
+import { isRepositoryId, repositoryId as idOf } from '../repository/repository-names.ts';
+import { Repository } from '../repository/repository.ts';
+import { damagedObject } from '../repository/sealed-object.ts';
 
 export interface RepositoryChoice {
   /** Default: the only one there is. */

@@ -17,7 +17,7 @@ import {
   type Lsn,
 } from '@holdfast/core';
 import { mirrorOf, readEitherCopy, readWholeFile, replaceWholeFile } from '@holdfast/tables';
-import { openObject, type ObjectPlace, sealObject } from './sealed-object.ts';
+import { openObject, type ObjectPlace, sealObject } from '../repository/sealed-object.ts';
 
 export interface OwnClaim {
   readonly epoch: number;

@@ -24,8 +24,8 @@ import {
   mirrorOf,
   tableFileName,
 } from '@holdfast/tables';
-import type { FilePins, Pin } from '../file-pins.ts';
-import type { ManifestKeeper } from '../manifest-keeper.ts';
+import type { FilePins, Pin } from '../../file-pins.ts';
+import type { ManifestKeeper } from '../../manifest-keeper.ts';
 import { copyInMemory, copyOnDisk, type SourceFile } from './part-upload.ts';
 
 /** What a snapshot is made of. */

@@ -10,7 +10,7 @@
  */
 import { HoldfastError } from '@holdfast/core';
 import type { CallOptions } from '@holdfast/objects';
-import type { Repository } from './repository.ts';
+import type { Repository } from '../repository/repository.ts';
 
 export class WriterFence {
   readonly #repository: Repository;

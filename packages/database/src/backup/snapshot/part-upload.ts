@@ -19,9 +19,9 @@ import {
   systemErrorCode,
 } from '@holdfast/core';
 import type { DamageListener, Pace } from '@holdfast/tables';
-import { isUnreadable } from '../storage-errors.ts';
-import type { Repository } from './repository.ts';
-import type { SnapshotPart } from './snapshot-manifest.ts';
+import { isUnreadable } from '../../storage-errors.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { SnapshotPart } from '../repository/snapshot-manifest.ts';
 
 /** One copy of a file: on disk, or held in memory. */
 export interface FileCopySource {

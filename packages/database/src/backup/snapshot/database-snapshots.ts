@@ -24,10 +24,10 @@ import {
 } from '@holdfast/core';
 import type { CallOptions } from '@holdfast/objects';
 import { type Lease, type LeasePurpose, RepositoryLeases } from './lease.ts';
-import { resolveLineage } from './lineage.ts';
-import type { Repository } from './repository.ts';
+import { resolveLineage } from '../repository/lineage.ts';
+import type { Repository } from '../repository/repository.ts';
 import { RecentlySwept } from './recently-swept.ts';
-import { coverRecords } from './restore-coverage.ts';
+import { coverRecords } from '../restore/restore-coverage.ts';
 import { chooseKept, type RetentionRules } from './retention.ts';
 import {
   infoOf,
@@ -36,7 +36,7 @@ import {
   type SnapshotList,
 } from './snapshot-catalog.ts';
 import type { SnapshotSource } from './snapshot-cut.ts';
-import type { SnapshotKind, SnapshotManifest } from './snapshot-manifest.ts';
+import type { SnapshotKind, SnapshotManifest } from '../repository/snapshot-manifest.ts';
 import {
   type SnapshotVerifyReport,
   verifySnapshot,

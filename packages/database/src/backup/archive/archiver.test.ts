@@ -5,9 +5,9 @@ import { SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
 import { describe, expect, it } from 'vitest';
 import { ArchiveMemory } from './archive-state.ts';
 import { Archiver } from './archiver.ts';
-import { type ListedPiece, Repository } from './repository.ts';
-import { repositoryId } from './repository-names.ts';
-import type { WriterClaim } from './writer-claim.ts';
+import { type ListedPiece, Repository } from '../repository/repository.ts';
+import { repositoryId } from '../repository/repository-names.ts';
+import type { WriterClaim } from '../repository/writer-claim.ts';
 import { WriterFence } from './writer-fence.ts';
 
 const DATABASE_ID = Buffer.alloc(16, 7);

@@ -23,8 +23,8 @@ import type { Log } from '@holdfast/log';
 import type { CallOptions } from '@holdfast/objects';
 import { ArchiveComparison } from './archive-comparison.ts';
 import type { ArchiveMemory, ArchiveState, OwnClaim, PendingClaim } from './archive-state.ts';
-import type { Repository } from './repository.ts';
-import type { WriterClaim } from './writer-claim.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { WriterClaim } from '../repository/writer-claim.ts';
 import { fenced } from './writer-fence.ts';
 
 export interface WriterEntryParts {

@@ -4,8 +4,8 @@
  */
 import type { Lsn } from '@holdfast/core';
 import type { CallOptions } from '@holdfast/objects';
-import type { Lineage } from './lineage.ts';
-import type { ListedPiece, Repository } from './repository.ts';
+import type { Lineage } from '../repository/lineage.ts';
+import type { ListedPiece, Repository } from '../repository/repository.ts';
 
 /** A piece, and what of it is wanted. */
 export interface PlannedPiece {

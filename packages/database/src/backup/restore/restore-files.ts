@@ -17,10 +17,10 @@ import {
   writeFully,
 } from '@holdfast/core';
 import { hasCode } from '@holdfast/core';
-import { inParallel } from './in-parallel.ts';
-import { missingObject, type Repository } from './repository.ts';
-import { damagedObject } from './sealed-object.ts';
-import type { SnapshotFile, SnapshotPart } from './snapshot-manifest.ts';
+import { inParallel } from '../repository/in-parallel.ts';
+import { missingObject, type Repository } from '../repository/repository.ts';
+import { damagedObject } from '../repository/sealed-object.ts';
+import type { SnapshotFile, SnapshotPart } from '../repository/snapshot-manifest.ts';
 
 export interface FilesToRestore {
   readonly fileSystem: FileSystem;

@@ -21,7 +21,7 @@ import {
   replaceWholeFile,
   tableFileName,
 } from '@holdfast/tables';
-import type { SnapshotManifest } from './snapshot-manifest.ts';
+import type { SnapshotManifest } from '../repository/snapshot-manifest.ts';
 
 export interface RestoredPlace {
   readonly fileSystem: FileSystem;

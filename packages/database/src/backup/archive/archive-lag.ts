@@ -4,7 +4,7 @@
  */
 import type { Clock, Lsn } from '@holdfast/core';
 import type { Log, StoredRecord } from '@holdfast/log';
-import { ARCHIVED_RECORD_BYTES } from './archive-piece.ts';
+import { ARCHIVED_RECORD_BYTES } from '../repository/archive-piece.ts';
 
 /** Where the log stood when a round of the archive began. */
 export interface LagTurn {

@@ -17,9 +17,9 @@
 import { cut, hasCode, HoldfastError, type Logger } from '@holdfast/core';
 import type { Lease } from './lease.ts';
 import type { RecentlySwept } from './recently-swept.ts';
-import { reachableFrom } from './reachable.ts';
-import type { ListedSnapshot, Repository } from './repository.ts';
-import type { SnapshotManifest } from './snapshot-manifest.ts';
+import { reachableFrom } from '../repository/reachable.ts';
+import type { ListedSnapshot, Repository } from '../repository/repository.ts';
+import type { SnapshotManifest } from '../repository/snapshot-manifest.ts';
 import type { WriterStanding } from './snapshot-writer.ts';
 
 export interface SweepReport {
