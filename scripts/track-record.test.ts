@@ -25,7 +25,8 @@ describe('track record', () => {
     expect(fixedIn).toMatch(/^[0-9a-f]{7}$/);
     if ('seed' in replay) {
       const { kind, name } = replay;
-      if (kind === 'fuzz') expect(parsers).toContain(`name: '${name}'`);
+      // Some targets come twice: their names end in a suffix that may be empty.
+      if (kind === 'fuzz') expect(parsers).toMatch(new RegExp(`name: ['\`]${name}['\`$]`));
       else expect(simulations).toContain(`\n  ${name}: {`);
       return;
     }
