@@ -13,6 +13,7 @@ import { delimiter, join } from 'node:path';
 
 const START_MS = 30_000;
 const LOOK_MS = 25;
+const SILENT_MS = 300;
 const SHOWN_OUTPUT = 2_000;
 
 export interface ServerProcess {
@@ -73,9 +74,12 @@ export class RealServer {
     return this.#end(this.#kind.stopSignal);
   }
 
-  /** Nothing is answered until `resume`: the connections stay. */
-  pause(): void {
+  /** Nothing is answered from when this resolves until `resume`: the connections stay. */
+  async pause(): Promise<void> {
     this.#child?.kill('SIGSTOP');
+    // Not every system stops all threads before it tells so.
+    const silent = (): Promise<boolean> => pause(SILENT_MS).then(() => false);
+    while (await Promise.race([this.#kind.answers(), silent()])) await pause();
   }
 
   resume(): void {
@@ -127,8 +131,8 @@ function isRunning(child: ChildProcess): boolean {
   return child.pid !== undefined && child.exitCode === null && child.signalCode === null;
 }
 
-function pause(): Promise<void> {
-  return new Promise((done) => setTimeout(done, LOOK_MS));
+function pause(forMs = LOOK_MS): Promise<void> {
+  return new Promise((done) => setTimeout(done, forMs));
 }
 
 function isProgram(path: string): boolean {

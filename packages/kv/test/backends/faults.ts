@@ -14,7 +14,7 @@ export interface FaultyPlace {
   readonly kill: () => Promise<void>;
   readonly restart: () => Promise<void>;
   /** No answer until `resume`. */
-  readonly pause?: () => void;
+  readonly pause?: () => Promise<void>;
   readonly resume?: () => void;
   /** The stored bytes of the entry, with one bit of them changed. */
   readonly rot: (key: string, at: 'head' | 'value') => Promise<void>;
@@ -262,7 +262,7 @@ export async function rejects(call: Promise<unknown>, code: string): Promise<voi
 
 function failure(call: Promise<unknown>): Promise<unknown> {
   return call.then(
-    () => undefined,
+    (value) => ({ resolved: value }),
     (error: unknown) => error,
   );
 }
