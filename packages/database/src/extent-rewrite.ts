@@ -119,14 +119,15 @@ export async function rewriteExtents(
 
 /**
  * Copies the live extents of one file, as many as a rewrite may hold, whatever the file is like;
- * `undefined` when it cannot be read or there is no room. What was copied leaves it with the cut; with
- * the last of them the file goes.
+ * `undefined` when it cannot be read, is gone meanwhile, or there is no room. What was copied leaves it
+ * with the cut; with the last of them the file goes.
  */
 export async function moveExtents(
   { logger, ...state }: State & { readonly logger: Logger },
   fileId: number,
 ): Promise<Rewrite | undefined> {
   const { extents, manifest } = state;
+  if (extents.file(fileId) === undefined) return undefined; // by the checkpoint before this one
   const writer = extents.newWriter();
   const moves: Move[] = [];
   let isWhole = true;
