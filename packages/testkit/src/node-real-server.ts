@@ -77,7 +77,7 @@ export class RealServer {
   /** Nothing is answered from when this resolves until `resume`: the connections stay. */
   async pause(): Promise<void> {
     this.#child?.kill('SIGSTOP');
-    // Not every system stops all threads before it tells so.
+    // Threads under way stop a moment later.
     const silent = (): Promise<boolean> => pause(SILENT_MS).then(() => false);
     while (await Promise.race([this.#kind.answers(), silent()])) await pause();
   }

@@ -186,7 +186,7 @@ export function silenceTests(newPlace: () => Promise<Required<FaultyPlace>>): vo
       const place = await newPlace();
       const store = await place.open();
       await store.put('key', Buffer.from('1'));
-      place.pause();
+      await place.pause();
       const get = failure(store.get('key'));
       const put = failure(store.put('key', Buffer.from('2')));
       const walk = failure(keysOf(store));
