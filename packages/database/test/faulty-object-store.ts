@@ -56,7 +56,10 @@ export class FaultyObjectStore implements ObjectStore {
   }
 
   get(key: string, options?: GetOptions): Promise<ObjectContent> {
-    return this.#call(() => this.#parts.inner.get(key, options));
+    return this.#call(
+      () => this.#parts.inner.get(key, options),
+      (content) => content.close(),
+    );
   }
 
   head(key: string, options?: CallOptions): Promise<ObjectInfo> {
@@ -79,20 +82,25 @@ export class FaultyObjectStore implements ObjectStore {
     // Its owner closes the store itself.
   }
 
-  async #call<Result>(work: () => Promise<Result>): Promise<Result> {
+  /** @param lose gives back what a result holds that nobody gets. */
+  async #call<Result>(
+    work: () => Promise<Result>,
+    lose: (result: Result) => Promise<void> = async () => undefined,
+  ): Promise<Result> {
     const { random, clock, world, alive } = this.#parts;
     await alive();
     if (random.integer(3) === 0) await sleep(clock, 1 + random.integer(400));
     const way = random.integer(100) < this.faults.failures ? random.integer(3) : undefined;
     if (way === 0 || this.faults.away) throw away('none');
     if (way === 1) {
-      world.after(1 + random.integer(LATE_MS), () => void work().catch(() => undefined));
+      world.after(1 + random.integer(LATE_MS), () => void work().then(lose, () => undefined));
       throw away('unknown');
     }
     const result = await work();
     await alive();
-    if (way === 2) throw away('unknown');
-    return result;
+    if (way !== 2) return result;
+    await lose(result);
+    throw away('unknown');
   }
 }
 

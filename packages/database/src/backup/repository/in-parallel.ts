@@ -5,7 +5,8 @@ import { HoldfastError } from '@holdfast/core';
  * Runs `act` for each item, at most `limit` under way. Resolves, or rejects with the first failure,
  * once none is under way any more.
  *
- * @param signal ends it; `act` gets one that also ends with the first failure.
+ * @param signal ends it; each `act` gets one of its own, for many listeners to one look like a leak,
+ * that also ends with the first failure.
  */
 export async function inParallel<Item>(
   items: Iterable<Item> | AsyncIterable<Item>,
@@ -24,7 +25,7 @@ export async function inParallel<Item>(
   try {
     for await (const item of items) {
       if (both.aborted) break;
-      const running: Promise<void> = act(item, both)
+      const running: Promise<void> = act(item, AbortSignal.any([both]))
         .catch(fail)
         .finally(() => underWay.delete(running));
       underWay.add(running);

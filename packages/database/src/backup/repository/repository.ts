@@ -77,8 +77,7 @@ export class Repository {
     const claims: WriterClaim[] = [];
     const signal = options.signal ?? new AbortController().signal;
     await inParallel(epochs, CLAIMS_AT_ONCE, signal, async (epoch, call) => {
-      // A signal of its own: many calls listening to one look like a leak.
-      const claim = await this.claim(epoch, { signal: AbortSignal.any([call]) });
+      const claim = await this.claim(epoch, { signal: call });
       if (claim === undefined) throw missingObject(this.names.claim(epoch));
       claims.push(claim);
     });

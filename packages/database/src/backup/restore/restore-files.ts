@@ -48,12 +48,11 @@ export async function restoreFiles(
       partsToFetch(job, open, onBytes, signal),
       LIMITS.restoreParts,
       signal,
-      async (wanted, both) => {
-        // A signal of its own: many calls listening to one look like a leak.
-        await fetchPart(job.repository, wanted, AbortSignal.any([both]));
+      async (wanted, call) => {
+        await fetchPart(job.repository, wanted, call);
         onBytes(wanted.part.bytes);
         if (!wanted.file.partDone()) return;
-        await wanted.file.finish(both);
+        await wanted.file.finish(call);
         open.delete(wanted.file);
         await cut('restore.fileDone');
       },
