@@ -14,6 +14,8 @@ export interface ModelCall {
   /** Calls of one batch share it. */
   readonly batch: number;
   acked: boolean;
+  /** Of what was acknowledged: whether anything happened. */
+  changed: boolean;
   /** Of a put that was acknowledged. */
   version: number | undefined;
 }
@@ -50,7 +52,14 @@ export class KvModel {
   ): ModelCall[] {
     const batch = ++this.#batches;
     return changes.map(({ key, value, expiresAtMs }) => {
-      const call: ModelCall = { value, expiresAtMs, batch, acked: false, version: undefined };
+      const call: ModelCall = {
+        value,
+        expiresAtMs,
+        batch,
+        acked: false,
+        changed: false,
+        version: undefined,
+      };
       this.of(key).calls.push(call);
       return call;
     });
@@ -139,14 +148,19 @@ export class KvModel {
   }
 }
 
-/** How many of its calls may have happened. */
+/**
+ * How many of its calls may have happened. A delete that was told there was nothing to delete says
+ * that nothing was there, not that calls before it that did nothing either are on the disk.
+ */
 function possible(known: ModelKey, entry: KvEntry | undefined, nowMs: number): number[] {
-  const least = known.calls.findLastIndex(({ acked }) => acked) + 1;
+  const least = known.calls.findLastIndex(({ acked, changed }) => acked && changed) + 1;
+  const toldAbsent = known.calls.findLastIndex(({ acked }) => acked) + 1;
   const found = entry === undefined ? undefined : Buffer.from(entry.value).toString();
   const counts: number[] = [];
   for (let count = least; count <= known.calls.length; count++) {
     const last = count === 0 ? known.base : known.calls[count - 1];
     const value = last === undefined || isOver(last, nowMs) ? undefined : last.value;
+    if (count < toldAbsent && value !== undefined) continue;
     if (value === found) counts.push(count);
   }
   return counts;

@@ -313,6 +313,7 @@ class History {
       for (const [at, call] of calls.entries()) {
         call.acked = true;
         const version = acks[at]?.version ?? 0;
+        call.changed = acks[at]?.changed ?? false;
         if (call.value !== undefined) call.version = version;
         model.highestChange = Math.max(model.highestChange, version);
       }
