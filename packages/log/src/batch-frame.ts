@@ -62,6 +62,8 @@ export interface FrameHead {
   readonly lastLsn: Lsn;
   readonly recordCount: number;
   readonly zeroSectors: number;
+  /** Its last byte is not zero: it is of a ciphertext. */
+  readonly endsInCiphertext: boolean;
   readonly committedAtMs: number;
   readonly zeroedTo: number;
   /** Views into the source. */
@@ -160,6 +162,7 @@ export function readFrameHead(
     lastLsn: lastLsn as Lsn,
     recordCount,
     zeroSectors: source.readUInt32LE(body + 20),
+    endsInCiphertext: block.keyId !== 0 && block.payloadLength > BATCH_HEADER_BYTES,
     committedAtMs,
     zeroedTo,
     previousTag: source.subarray(body + 40, body + 40 + TAG_BYTES),

@@ -60,9 +60,17 @@ export async function judgeTail(
   }
   // 5. Nothing is ever written behind a batch that is not acknowledged.
   if (survey.usedTo > frameEnd) throw rot('an acknowledged batch is damaged');
-  // 6. Missing sectors are zero; wrong ones are not.
-  if (survey.zeroSectorsOfFrame <= head.zeroSectors) throw rot('the last batch is damaged');
+  // 6. Missing sectors are zero; wrong ones are not. A write that was cut short within the last
+  // sector, and then by a kill, shows where the last byte cannot be zero.
+  const isCutShort = head.endsInCiphertext && (await endsInZero(reader, position + head.length));
+  if (survey.zeroSectorsOfFrame <= head.zeroSectors && !isCutShort) {
+    throw rot('the last batch is damaged');
+  }
   return { kind: 'torn', zeroTo: frameEnd };
+}
+
+async function endsInZero(reader: SegmentReader, end: number): Promise<boolean> {
+  return isZero(await reader.bytes(end - 1, 1));
 }
 
 async function surveyTail(

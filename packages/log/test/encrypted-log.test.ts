@@ -157,3 +157,23 @@ test('the same payload twice is not seen to be the same', async () => {
   const one = bytes.subarray(BLOCK + 128, BLOCK + 340);
   expect(one.equals(bytes.subarray(2 * BLOCK + 128, 2 * BLOCK + 340))).toBe(false);
 });
+
+test('a write that was cut short within its last sector, and then by a kill, is torn', async () => {
+  for (const missing of [1, 96, 400]) {
+    const sim = new SimLog(1, true);
+    const log = await sim.open();
+    await sim.append(log, 'kept');
+    await sim.append(log, 'x'.repeat(3 * BLOCK));
+    sim.kill();
+    const files = sim.files();
+    const [path, content] = [...files].at(-1) as [string, Buffer];
+    const cut = Buffer.from(content);
+    const end = cut.findLastIndex((byte) => byte !== 0) + 1;
+    cut.fill(0, end - missing, end);
+    sim.restore(new Map([...files, [path, cut]]));
+    const again = await sim.open();
+    expect(again.recovery.tornBytes).toBeGreaterThan(0);
+    expect(texts(await sim.replay(again))).toEqual(['kept']);
+    await sim.run(again.close());
+  }
+});
