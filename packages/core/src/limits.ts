@@ -433,6 +433,8 @@ export const LIMITS = {
   snapshotReadBytes: (256 * KIB) as number,
   /** Newest snapshots whose parts the next one looks for. More: less is uploaded after a restore. */
   snapshotsReused: 3,
+  /** What a node's snapshot reads a second. Higher: it ends sooner, appends beside it wait longer. */
+  snapshotBytesPerSecond: (64 * MIB) as number,
   /** First pause after a snapshot of the schedule failed; it doubles up to the interval. */
   snapshotRetryMs: 60_000,
   /** Who creates, deletes or sweeps snapshots holds the repository this long at a time. */

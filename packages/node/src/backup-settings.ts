@@ -74,7 +74,7 @@ export const BACKUP_RULES: Record<keyof BackupSettings, SettingRule> = {
   keepDaily: { kind: 'integer', fallback: 7, maximum: 10_000 },
   keepWeekly: { kind: 'integer', fallback: 4, maximum: 10_000 },
   keepMaxAgeMs: { kind: 'integer', fallback: 0 },
-  snapshotBytesPerSecond: { kind: 'integer', fallback: 0 },
+  snapshotBytesPerSecond: { kind: 'integer', fallback: LIMITS.snapshotBytesPerSecond },
   takeOver: { kind: 'flag', fallback: false },
   acceptRollback: { kind: 'flag', fallback: false },
 };
