@@ -20,3 +20,4 @@ export * from './positions.ts';
 export * from './random.ts';
 export * from './sparse-bytes.ts';
 export * from './system-error.ts';
+export * from './turns.ts';

@@ -155,6 +155,11 @@ export function formatKeyId(id: number): string {
   return id.toString(16).padStart(8, '0');
 }
 
+/** The opposite of `formatKeyId`. */
+export function parseKeyId(text: string): number {
+  return Number.parseInt(text, 16);
+}
+
 function derive(key: KeyObject, { salt, kind, fileId }: FileKeyScope): FileKey {
   const info = Buffer.alloc(BLOCK_LABEL.length + 9);
   info.write(BLOCK_LABEL, 'latin1');

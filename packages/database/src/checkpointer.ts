@@ -25,6 +25,7 @@ import {
   type Logger,
   type Lsn,
   type ShardId,
+  Turns,
 } from '@holdfast/core';
 import type { LogFloor } from '@holdfast/log';
 import {
@@ -105,7 +106,7 @@ export class Checkpointer {
   /** Extent files that no rewrite reads again in this life: damage was found in them. */
   readonly #damaged = new Set<number>();
   #pending: Cut | undefined;
-  #running: Promise<void> = Promise.resolve();
+  readonly #turns: Turns = new Turns();
 
   constructor(components: CheckpointerComponents, state: CheckpointerState) {
     this.#components = components;
@@ -114,9 +115,7 @@ export class Checkpointer {
 
   /** Runs after any checkpoint under way. A rejection with `ENOSPC` may be tried again. */
   run(options: CheckpointOptions = {}): Promise<void> {
-    const done = this.#running.then(() => this.#run(options));
-    this.#running = done.catch(() => undefined);
-    return done;
+    return this.#turns.run(() => this.#run(options));
   }
 
   async #run(options: CheckpointOptions): Promise<void> {

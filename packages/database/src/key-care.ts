@@ -21,6 +21,8 @@ import {
   isHoldfastError,
   type KeyRing,
   type Logger,
+  Turns,
+  parseKeyId,
 } from '@holdfast/core';
 import type { Log } from '@holdfast/log';
 import type { Pace } from '@holdfast/tables';
@@ -80,7 +82,7 @@ export interface KeyCareParts {
 export class KeyCare {
   readonly #parts: KeyCareParts;
   readonly #holders = new Map<string, KeyHolder>();
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns: Turns = new Turns();
 
   constructor(parts: KeyCareParts) {
     this.#parts = parts;
@@ -94,17 +96,17 @@ export class KeyCare {
 
   /** Resolves once no rotation is under way. Never rejects. */
   async idle(): Promise<void> {
-    await this.#last;
+    await this.#turns.idle();
   }
 
   /** I1, I2. @param keys the new key ring, the first one active; those in the layout among them. */
   rotate(keys: readonly KeyObject[]): Promise<void> {
-    return this.#exclusively(async () => {
+    return this.#turns.run(async () => {
       const { layout, log, manifest, logger } = this.#parts;
       const ring = this.#ring();
       const next = ring.with(keys);
       for (const name of Object.keys(layout.current.keys ?? {})) {
-        if (!next.has(Number.parseInt(name, 16))) throw missing(name);
+        if (!next.has(parseKeyId(name))) throw missing(name);
       }
       await layout.edit((current) => withActiveKey(current, next));
       await cut('keys.entered');
@@ -129,7 +131,7 @@ export class KeyCare {
     };
     const active = codec.keys.active.id;
     use(active);
-    for (const name of Object.keys(layout.current.keys ?? {})) use(Number.parseInt(name, 16));
+    for (const name of Object.keys(layout.current.keys ?? {})) use(parseKeyId(name));
     for (const { keyId, bytes } of log.segments()) use(keyId).log += bytes;
     await this.#files((keyId, bytes, kind) => {
       use(keyId)[kind] += bytes;
@@ -163,7 +165,7 @@ export class KeyCare {
 
   /** Rejects with `KEY_IN_USE` while anything is under the key, and as a holder that cannot tell. */
   retire(keyId: number): Promise<void> {
-    return this.#exclusively(async () => {
+    return this.#turns.run(async () => {
       const { checkpoint, layout, merged, logger } = this.#parts;
       const ring = this.#ring();
       if (ring.active.id === keyId) throw inUse(keyId, 'new bytes are encrypted with it');
@@ -287,12 +289,6 @@ export class KeyCare {
     if (keys !== undefined) return keys;
     throw new HoldfastError('KEY_NOT_EXPECTED', 'this database is not encrypted');
   }
-
-  #exclusively<Result>(work: () => Promise<Result>): Promise<Result> {
-    const done = this.#last.then(work);
-    this.#last = done.catch(() => undefined);
-    return done;
-  }
 }
 
 interface MutableUse {
@@ -316,7 +312,7 @@ function missing(name: string): HoldfastError {
   return new HoldfastError(
     'KEY_MISSING',
     `a key that is in use is not among the new ones; give it too, or retire it first keyId=${name}`,
-    { details: { keyId: Number.parseInt(name, 16) } },
+    { details: { keyId: parseKeyId(name) } },
   );
 }
 

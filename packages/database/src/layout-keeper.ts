@@ -1,5 +1,5 @@
 /** The one place that changes the layout of an open database; one change after the other. */
-import type { FileSystem, HoldfastError } from '@holdfast/core';
+import { type FileSystem, type HoldfastError, Turns } from '@holdfast/core';
 import type { MendedCopy, MendOptions } from '@holdfast/tables';
 import { checkLayout, type Layout, mendLayout, replaceLayout } from './layout.ts';
 
@@ -7,7 +7,7 @@ export class LayoutKeeper {
   readonly #fileSystem: FileSystem;
   readonly #dir: string;
   #current: Layout;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns: Turns = new Turns();
 
   constructor(components: { readonly fileSystem: FileSystem }, dir: string, current: Layout) {
     this.#fileSystem = components.fileSystem;
@@ -21,7 +21,7 @@ export class LayoutKeeper {
 
   /** Resolves once both copies are durable. After a rejection either of them may be new. */
   edit(change: (current: Layout) => Layout): Promise<void> {
-    return this.#exclusively(async () => {
+    return this.#turns.run(async () => {
       const next = change(this.#current);
       if (next === this.#current) return;
       await replaceLayout(this.#fileSystem, this.#dir, next);
@@ -31,17 +31,11 @@ export class LayoutKeeper {
 
   /** What is wrong with either copy. Changes nothing. */
   check(): Promise<HoldfastError[]> {
-    return this.#exclusively(() => checkLayout(this.#fileSystem, this.#dir, this.#current));
+    return this.#turns.run(() => checkLayout(this.#fileSystem, this.#dir, this.#current));
   }
 
   /** Writes each copy anew that is not as it was; says what was wrong. */
   mend(options: MendOptions): Promise<MendedCopy[]> {
-    return this.#exclusively(() => mendLayout(this.#fileSystem, this.#dir, this.#current, options));
-  }
-
-  #exclusively<Result>(work: () => Promise<Result>): Promise<Result> {
-    const done = this.#last.then(work);
-    this.#last = done.catch(() => undefined);
-    return done;
+    return this.#turns.run(() => mendLayout(this.#fileSystem, this.#dir, this.#current, options));
   }
 }

@@ -3,7 +3,13 @@
  * encrypted with stands in the layout before its first use and until it is retired, so that a
  * wrong or a missing one is known before anything is touched.
  */
-import { formatKeyId, HoldfastError, isHoldfastError, type KeyRing } from '@holdfast/core';
+import {
+  formatKeyId,
+  HoldfastError,
+  isHoldfastError,
+  type KeyRing,
+  parseKeyId,
+} from '@holdfast/core';
 import type { Layout, LayoutKeys } from './layout.ts';
 
 /**
@@ -37,11 +43,11 @@ export function assertKeysOf(layout: Layout, ring: KeyRing | undefined, dir: str
     );
   }
   for (const id of Object.keys(keys)) {
-    if (ring.has(Number.parseInt(id, 16))) continue;
+    if (ring.has(parseKeyId(id))) continue;
     throw new HoldfastError(
       'KEY_MISSING',
       `data directory is also encrypted with a key that was not given; give it too, or retire it first path=${dir} keyId=${id}`,
-      { details: { path: dir, keyId: Number.parseInt(id, 16) } },
+      { details: { path: dir, keyId: parseKeyId(id) } },
     );
   }
 }

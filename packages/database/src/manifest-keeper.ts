@@ -2,7 +2,7 @@
  * The one place that changes the manifest. Edits run one after the other; each is a
  * function of the manifest before it.
  */
-import type { Clock, FileId, HoldfastError } from '@holdfast/core';
+import { type Clock, type FileId, type HoldfastError, Turns } from '@holdfast/core';
 import type { Manifest, ManifestStore, MendedCopy } from '@holdfast/tables';
 
 export class ManifestKeeper {
@@ -10,7 +10,7 @@ export class ManifestKeeper {
   readonly #clock: Clock;
   #current: Manifest;
   #nextFileId: number;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns: Turns = new Turns();
 
   constructor(store: ManifestStore, current: Manifest, clock: Clock) {
     this.#store = store;
@@ -30,7 +30,7 @@ export class ManifestKeeper {
 
   /** Resolves once the changed manifest is durable. A rejection leaves the old one current. */
   edit(change: (current: Manifest) => Manifest): Promise<Manifest> {
-    return this.#between(async () => {
+    return this.#turns.run(async () => {
       const next: Manifest = {
         ...change(this.#current),
         generation: this.#current.generation + 1,
@@ -45,22 +45,16 @@ export class ManifestKeeper {
 
   /** What `look` makes of the manifest and the bytes of its file, within one turn, between edits. */
   look<Result>(look: (current: Manifest, file: Buffer) => Result): Promise<Result> {
-    return this.#between(async () => look(this.#current, this.#store.file));
+    return this.#turns.run(async () => look(this.#current, this.#store.file));
   }
 
   /** What is wrong with the manifest on disk. Changes nothing. */
   check(): Promise<HoldfastError[]> {
-    return this.#between(() => this.#store.check());
+    return this.#turns.run(() => this.#store.check());
   }
 
   /** Writes each copy of the manifest anew that is not what was committed; says what was wrong. */
   mend(beforeReplace: (path: string) => Promise<void>): Promise<MendedCopy[]> {
-    return this.#between(() => this.#store.mend(beforeReplace));
-  }
-
-  #between<Result>(work: () => Promise<Result>): Promise<Result> {
-    const done = this.#last.then(work);
-    this.#last = done.catch(() => undefined);
-    return done;
+    return this.#turns.run(() => this.#store.mend(beforeReplace));
   }
 }

@@ -19,6 +19,7 @@ import {
   LIMITS,
   type Logger,
   type Timer,
+  Turns,
 } from '@holdfast/core';
 import type { Log } from '@holdfast/log';
 import {
@@ -103,7 +104,7 @@ export class Scrubber {
   #demanded: Promise<ScrubReport> | undefined;
   #timer: Timer | undefined;
   #attending = false;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns: Turns = new Turns();
 
   constructor(parts: ScrubberParts, settings: ScrubSettings) {
     this.#parts = parts;
@@ -130,7 +131,7 @@ export class Scrubber {
     if (this.#attending || this.#settings.intervalMs === 0) return;
     if (this.#closing.signal.aborted) return;
     this.#attending = true;
-    this.#exclusively(() => this.#attendAll()).catch(() => undefined); // only ever stopped
+    this.#turns.run(() => this.#attendAll()).catch(() => undefined); // only ever stopped
   }
 
   /** Keys were rotated: what is under older ones is written anew from now on, by and by. */
@@ -144,7 +145,7 @@ export class Scrubber {
     if (this.#demanded === undefined) {
       this.#slow.abort(stopped()); // this one does what it would have done
       const pace = paceByTurn(this.#parts.clock);
-      const pass = this.#exclusively(() => this.#runPass(pace, this.#closing.signal));
+      const pass = this.#turns.run(() => this.#runPass(pace, this.#closing.signal));
       this.#demanded = pass.finally(() => {
         this.#demanded = undefined;
       });
@@ -163,7 +164,7 @@ export class Scrubber {
     this.#timer?.cancel();
     this.#closing.abort(stopped());
     this.#slow.abort(stopped());
-    await this.#last;
+    await this.#turns.idle();
   }
 
   /** After the last checkpoint: second copies of what it wrote, within bounds. Never rejects. */
@@ -177,18 +178,12 @@ export class Scrubber {
     }
   }
 
-  #exclusively<Result>(work: () => Promise<Result>): Promise<Result> {
-    const done = this.#last.then(work);
-    this.#last = done.catch(() => undefined);
-    return done;
-  }
-
   #schedule(delayMs: number): void {
     if (this.#settings.intervalMs === 0 || this.#closing.signal.aborted) return;
     this.#timer?.cancel();
     this.#timer = this.#parts.clock.after(delayMs, () => {
       this.#reencryptSlowly()
-        .then(() => this.#exclusively(() => this.#runSlowly()))
+        .then(() => this.#turns.run(() => this.#runSlowly()))
         .catch(() => undefined); // only ever stopped
     });
   }
@@ -199,7 +194,7 @@ export class Scrubber {
     const pace = paceByRate(this.#parts.clock, this.#settings.bytesPerSecond, signal);
     const work = this.#parts.reencryption(pace);
     for (let isDone = false; !isDone && !signal.aborted;) {
-      await this.#exclusively(async () => {
+      await this.#turns.run(async () => {
         isDone = true; // unless there is more
         await this.#guarded(async () => {
           if (!signal.aborted) isDone = (await work.next()).done === true;

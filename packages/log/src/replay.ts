@@ -7,7 +7,7 @@
  *    nothing behind it is given out.
  * 3. While an iteration is open its floor keeps what it has still to read.
  */
-import { type BlockCodec, type FileSystem, HoldfastError, type Lsn } from '@holdfast/core';
+import { type BlockCodec, type FileSystem, HoldfastError, type Lsn, Turns } from '@holdfast/core';
 import { type FrameHome, type RecordFilter, decodeRecords } from './batch-frame.ts';
 import type { Floors } from './floors.ts';
 import type { LiveSegment, LiveSegments } from './live-segments.ts';
@@ -47,7 +47,7 @@ export class Replay implements AsyncIterator<StoredRecord, undefined> {
   #cursor = 0;
   #finished = false;
   /** Calls to `next` that need the disk run one after the other. */
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns: Turns = new Turns();
 
   constructor(parts: ReplayParts, range: ReplayRange, durableLsn: Lsn) {
     this.#parts = parts;
@@ -73,13 +73,11 @@ export class Replay implements AsyncIterator<StoredRecord, undefined> {
       this.#cursor++;
       return Promise.resolve({ done: false, value: record });
     }
-    const run = this.#last.then(() => this.#advance());
-    this.#last = run.catch(() => undefined);
-    return run;
+    return this.#turns.run(() => this.#advance());
   }
 
   async return(): Promise<Step> {
-    await this.#last;
+    await this.#turns.idle();
     await this.#finish();
     return DONE;
   }

@@ -9,7 +9,7 @@
  * 4. Leftovers of earlier lives go before any segment: a header that links to what is gone
  *    may only be the oldest.
  */
-import { type FileSystem, type Lsn, cut } from '@holdfast/core';
+import { type FileSystem, type Lsn, cut, Turns } from '@holdfast/core';
 import type { Floors } from './floors.ts';
 import type { LiveSegment, LiveSegments } from './live-segments.ts';
 
@@ -28,7 +28,7 @@ export class Truncation {
   /** Left out of the log, but its deletion failed: has to go before any younger one. I2. */
   #doomed: LiveSegment | undefined;
   /** Truncations one after the other. */
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns: Turns = new Turns();
 
   constructor(
     fileSystem: FileSystem,
@@ -55,14 +55,12 @@ export class Truncation {
   }
 
   truncateBefore(lsn: Lsn | undefined): Promise<Truncated> {
-    const run = this.#last.then(() => this.#truncate(lsn));
-    this.#last = run.catch(() => undefined);
-    return run;
+    return this.#turns.run(() => this.#truncate(lsn));
   }
 
   /** Resolves once no truncation is under way. */
   async settled(): Promise<void> {
-    await this.#last;
+    await this.#turns.idle();
   }
 
   async #truncate(lsn: Lsn | undefined): Promise<Truncated> {

@@ -7,6 +7,7 @@ import {
   HoldfastError,
   type KeyRing,
   type Lsn,
+  Turns,
 } from '@holdfast/core';
 import { mergeRowBatches } from './merge-rows.ts';
 import { type Pace, paceByTurn } from './pace.ts';
@@ -83,7 +84,7 @@ export class InlineCompactor implements Compactor {
   readonly #fileSystem: FileSystem;
   readonly #pace: Pace;
   #closed = false;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns: Turns = new Turns();
 
   constructor(components: { readonly fileSystem: FileSystem; readonly clock: Clock }) {
     this.#fileSystem = components.fileSystem;
@@ -95,18 +96,16 @@ export class InlineCompactor implements Compactor {
   }
 
   compact(job: CompactionJob): Promise<TableInfo | undefined> {
-    const run = this.#last.then(() => {
+    return this.#turns.run(() => {
       if (this.#closed) throw compactorClosed();
       const codec = new BlockCodec(job.databaseId, job.keys);
       return compactTables({ fileSystem: this.#fileSystem, codec, pace: this.#pace }, job);
     });
-    this.#last = run.catch(() => undefined);
-    return run;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#last;
+    await this.#turns.idle();
   }
 }
 

@@ -9,7 +9,7 @@
  * Owner: whoever composes the database for Node.
  */
 import { Worker } from 'node:worker_threads';
-import { HoldfastError, LIMITS } from '@holdfast/core';
+import { HoldfastError, LIMITS, Turns } from '@holdfast/core';
 import { type CompactionJob, type Compactor, compactorClosed } from './compaction.ts';
 import {
   type CompactionReply,
@@ -30,16 +30,14 @@ export class NodeCompactor implements Compactor {
   #worker: Worker | undefined;
   #running: Running | undefined;
   #closed = false;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns: Turns = new Turns();
 
   constructor(settings: NodeCompactorSettings = {}) {
     this.#bytesPerSecond = settings.bytesPerSecond ?? LIMITS.compactionBytesPerSecond;
   }
 
   compact(job: CompactionJob): Promise<TableInfo | undefined> {
-    const run = this.#last.then(() => this.#run(job)); // I1
-    this.#last = run.catch(() => undefined);
-    return run;
+    return this.#turns.run(() => this.#run(job)); // I1
   }
 
   async close(): Promise<void> {
@@ -48,7 +46,7 @@ export class NodeCompactor implements Compactor {
     this.#worker = undefined;
     this.#running?.reject(compactorClosed());
     await worker?.terminate();
-    await this.#last;
+    await this.#turns.idle();
   }
 
   async #run(job: CompactionJob): Promise<TableInfo | undefined> {

@@ -1,3 +1,4 @@
+import { parseKeyId } from '@holdfast/core';
 import { askNode } from '../admin-work.ts';
 import { SERVER_FLAGS, type Command } from '../command.ts';
 import { usageError } from '../command-error.ts';
@@ -29,7 +30,7 @@ export const keyRetire: Command = {
     const file = values.text('key-file');
     if (file !== undefined) {
       const { removeKey } = await import('@holdfast/node');
-      await removeKey(file, Number.parseInt(id, 16));
+      await removeKey(file, parseKeyId(id));
     }
     if (json) await io.out(`${JSON.stringify({ id, retired: true })}\n`);
     else io.err(`retired: ${id}\n`);

@@ -3,7 +3,7 @@
  * and go by their source; here are only their ids.
  */
 import type { KeyObject } from 'node:crypto';
-import { formatKeyId, HoldfastError, type KeyRing, parseKeyText } from '@holdfast/core';
+import { formatKeyId, HoldfastError, type KeyRing, parseKeyId, parseKeyText } from '@holdfast/core';
 import type { KeyStatus as DatabaseKeyStatus, KeyUse } from '@holdfast/database';
 import type { KeySource } from '../key-source.ts';
 
@@ -88,7 +88,7 @@ export class EmbeddedKeys {
   /** @throws `KEY_IN_USE`, `INVALID_KEY` for what is no id. */
   async retire(id: string): Promise<void> {
     if (!/^[0-9a-f]{8}$/.test(id)) throw new HoldfastError('INVALID_KEY', 'this is no id of a key');
-    await this.#parts.database.retireKey(Number.parseInt(id, 16));
+    await this.#parts.database.retireKey(parseKeyId(id));
   }
 }
 

@@ -17,7 +17,7 @@ import {
   type Lsn,
 } from '@holdfast/core';
 import { mirrorOf, readEitherCopy, readWholeFile, replaceWholeFile } from '@holdfast/tables';
-import { openObject, type ObjectPlace, sealObject } from '../repository/sealed-object.ts';
+import { isCount, openObject, type ObjectPlace, sealObject } from '../repository/sealed-object.ts';
 
 export interface OwnClaim {
   readonly epoch: number;
@@ -206,8 +206,4 @@ function decodeArchiveState(codec: BlockCodec, bytes: Buffer, path: string): Arc
 
 function isClaim(claim: OwnClaim): boolean {
   return isCount(claim.epoch) && /^[0-9a-f]{32}$/.test(claim.claimId);
-}
-
-function isCount(value: unknown): boolean {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }

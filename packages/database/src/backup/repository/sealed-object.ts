@@ -52,6 +52,11 @@ function parse(payload: Buffer, key: string): Readonly<Record<string, unknown>> 
   throw damagedObject(key, 'it is not JSON');
 }
 
+/** A number as sealed objects hold them: whole, not below 0, exact. */
+export function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
 export function damagedObject(key: string, reason = 'its checksum is wrong'): HoldfastError {
   return new HoldfastError(
     'CHECKSUM_MISMATCH',

@@ -3,7 +3,7 @@
  * It is put last, so what has one is whole; it is checked field by field where it is read.
  */
 import { type BlockCodec, BLOCK_TYPES, HoldfastError, type Lsn } from '@holdfast/core';
-import { openObject, type ObjectPlace, sealObject } from './sealed-object.ts';
+import { isCount, openObject, type ObjectPlace, sealObject } from './sealed-object.ts';
 
 export type SnapshotKind = 'full' | 'incremental';
 
@@ -126,8 +126,4 @@ function sum(list: readonly { readonly bytes: number }[]): number {
 
 function placeOf(key: string, lsn: Lsn): ObjectPlace {
   return { key, type: BLOCK_TYPES.snapshotManifest, fileId: lsn, position: 0 };
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }

@@ -3,7 +3,7 @@
  * never changed and never deleted, so they also tell which history each LSN belongs to.
  */
 import { type BlockCodec, BLOCK_TYPES, HoldfastError, type Lsn } from '@holdfast/core';
-import { openObject, type ObjectPlace, sealObject } from './sealed-object.ts';
+import { isCount, openObject, type ObjectPlace, sealObject } from './sealed-object.ts';
 
 export interface WriterClaim {
   /** From 1; one higher than any before. */
@@ -50,8 +50,4 @@ export function decodeWriterClaim(
 
 function placeOf(key: string, epoch: number): ObjectPlace {
   return { key, type: BLOCK_TYPES.writerClaim, fileId: epoch, position: 0 };
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
