@@ -143,13 +143,13 @@ describe.each(KINDS)('tiers on $kind', ({ kind, program, start }) => {
 
     it(
       'killed in the middle of writes, has what it is owed after its restart',
-      { timeout: 60_000 },
+      { timeout: 120_000 },
       async () => {
         const backup = await openRemote(server.place('killed'));
         const primary = memory('primary');
         const store = await openTiers(
           { primary, backup, local: memory('local') },
-          { callTimeoutMs: 2_000, readFallback: 'if-unavailable' },
+          { callTimeoutMs: 500, readFallback: 'if-unavailable' },
         );
         await store.put('deleted', text('1'));
         const results: string[] = [];
@@ -166,7 +166,7 @@ describe.each(KINDS)('tiers on $kind', ({ kind, program, start }) => {
         await write();
         expect(new Set(results)).toEqual(new Set(['ok', 'PARTIAL_WRITE']));
         expect(await store.get('deleted')).toBeUndefined();
-        await store.drain({ signal: AbortSignal.timeout(40_000) });
+        await store.drain({ signal: AbortSignal.timeout(60_000) });
         expect(await gather(store.verify())).toEqual([]);
         expect(await keysIn(backup)).toEqual(await keysIn(primary));
         await store.close();
