@@ -1,9 +1,9 @@
 /** A restored copy, opened as a node would open it: with engines of its own, and nobody woken. */
 import { type KeyRing, LIMITS } from '@holdfast/core';
 import { openDatabase } from '@holdfast/database';
-import { controlEndpoints, createStreamEngine, createSubscriptionEngine } from '@holdfast/streams';
+import { closeInOrder } from './close-in-order.ts';
 import type { NodeComponents } from './node-components.ts';
-import { NodeWebhookSender } from './node-webhook-sender.ts';
+import { NodeEngines } from './node-engines.ts';
 
 /** Opens `dir` without its backup, counts its streams, and closes it. */
 export async function openCopy(
@@ -11,22 +11,15 @@ export async function openCopy(
   { fileSystem, clock, random, logger }: NodeComponents,
   keys: KeyRing | undefined,
 ): Promise<number> {
-  const streams = createStreamEngine({ clock, random, logger });
-  const subscriptions = createSubscriptionEngine({
-    ...{ clock, random, logger, streams },
-    sender: new NodeWebhookSender({ clock }, { allowLoopback: false }),
-    endpoints: controlEndpoints('/', () => undefined),
-  });
-  subscriptions.drain(); // nothing of a copy is delivered
+  const engines = NodeEngines.idle({ clock, random, logger });
   const database = await openDatabase(
     { fileSystem, clock, random, logger, ...(keys === undefined ? {} : { keys }) },
     { dir, scrubIntervalMs: 0 },
-    [streams, subscriptions],
+    engines.all,
   );
   try {
-    return streams.list({ limit: LIMITS.maxStreams }).length;
+    return engines.streams.list({ limit: LIMITS.maxStreams }).length;
   } finally {
-    streams.close();
-    await database.close();
+    await closeInOrder([() => engines.close(), () => database.close()]);
   }
 }

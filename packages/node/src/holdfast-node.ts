@@ -4,8 +4,8 @@
  *
  * Invariants
  * I1. Closing goes one way and once: ready turns 503, no wake begins, live readers are told to come back,
- *     snapshots and drills under way end, requests in flight are answered within `drainTimeoutMs`, the port is given back, and only
- *     then is the database checkpointed and closed.
+ *     snapshots and drills under way end, requests in flight are answered within `drainTimeoutMs`, the port is given back,
+ *     key-value stores end, and only then is the database checkpointed and closed.
  * I2. When storage fails, the node stays open and says so (`onFailed`, `/readyz`, `NODE_FAILED`
  *     on every write) until its owner closes it: opening it anew is the only way back.
  *
@@ -14,17 +14,21 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { HoldfastError, type Clock, type Logger } from '@holdfast/core';
 import type { Damage, DatabaseStats, ScrubReport, StateProblem } from '@holdfast/database';
-import type { StreamStore, SubscriptionStats, SubscriptionStore } from '@holdfast/streams';
+import type { KvEngineStats } from '@holdfast/kv';
+import type { SubscriptionStats, SubscriptionStore } from '@holdfast/streams';
 import type { Administration, EmbeddedArchive } from './administration.ts';
 import type { BackupStatus } from './backup/backup-status.ts';
 import type { EmbeddedKeys } from './backup/embedded-keys.ts';
 import type { EmbeddedSnapshots } from './backup/embedded-snapshots.ts';
 import type { ClientTable } from './client-table.ts';
+import { closeInOrder } from './close-in-order.ts';
 import { EmbeddedStreams } from './embedded-streams.ts';
 import { bridgeFetch } from './fetch-bridge.ts';
 import type { Health, HealthState } from './health.ts';
 import { HttpListener, type ListenAddress } from './http-listener.ts';
 import { holding, type HoldProcess } from './node-keep-alive.ts';
+import type { EmbeddedKv } from './kv/embedded-kv.ts';
+import type { NodeEngines } from './node-engines.ts';
 import type { PublicUrl } from './public-url.ts';
 import type { RequestRouter } from './request-router.ts';
 import type { NodeSettings } from './settings.ts';
@@ -47,29 +51,11 @@ export interface NodeProtocol {
   readonly liveReaders: number;
 }
 
-/** The part of the stream engine that has to do with the end. */
-export interface NodeEngine {
-  /** What readers did to sliding expiries reaches the last checkpoint. */
-  saveTouches(): void;
-  close(): void;
-}
-
-/** The part of the subscription engine a node needs besides its routes. */
-export interface NodeSubscriptions extends SubscriptionStore {
-  /** It is known now how receivers reach this node. */
-  reachable(): void;
-  rotateSigningKey(): Promise<void>;
-  /** Nothing is delivered any more. */
-  drain(): void;
-  readonly stats: SubscriptionStats;
-}
-
 export interface NodeParts {
   readonly database: NodeDatabase;
-  readonly engine: NodeEngine;
-  readonly subscriptions: NodeSubscriptions;
+  readonly engines: NodeEngines;
+  readonly kv: EmbeddedKv;
   readonly publicUrl: PublicUrl;
-  readonly store: StreamStore;
   readonly protocol: NodeProtocol;
   readonly router: RequestRouter;
   readonly administration: Administration;
@@ -87,6 +73,7 @@ export interface NodeStats {
   readonly liveReaders: number;
   readonly requestsInFlight: number;
   readonly subscriptions: SubscriptionStats;
+  readonly kv: KvEngineStats;
   readonly database: DatabaseStats;
   /** Absent without a backup. */
   readonly backup?: BackupStatus;
@@ -98,6 +85,8 @@ export class HoldfastNode implements AsyncDisposable {
   readonly streams: EmbeddedStreams;
   /** Subscriptions without HTTP: offsets here are positions. */
   readonly subscriptions: SubscriptionStore;
+  /** Key-value stores without HTTP. */
+  readonly kv: EmbeddedKv;
   /** Snapshots of the backup; without one every call is `BACKUP_NOT_CONFIGURED`. */
   readonly snapshots: EmbeddedSnapshots;
   /** The log on its way into the backup; the same. */
@@ -119,11 +108,12 @@ export class HoldfastNode implements AsyncDisposable {
   constructor(parts: NodeParts, settings: NodeSettings) {
     this.#parts = parts;
     this.settings = settings;
-    this.streams = new EmbeddedStreams(parts.store, {
+    this.streams = new EmbeddedStreams(parts.engines.streams, {
       closing: this.#closing.signal,
       hold: parts.holdProcess,
     });
-    this.subscriptions = parts.subscriptions;
+    this.subscriptions = parts.engines.subscriptions;
+    this.kv = parts.kv;
     this.snapshots = parts.administration.snapshots;
     this.archive = parts.administration.archive;
     this.keys = parts.administration.keys;
@@ -164,8 +154,8 @@ export class HoldfastNode implements AsyncDisposable {
       this.#assertOpen();
     }
     this.#listeners.add(listener);
-    const { publicUrl, subscriptions } = this.#parts;
-    if (publicUrl.listening(listener.address)) subscriptions.reachable();
+    const { publicUrl, engines } = this.#parts;
+    if (publicUrl.listening(listener.address)) engines.subscriptions.reachable();
     return listener.address;
   }
 
@@ -195,16 +185,17 @@ export class HoldfastNode implements AsyncDisposable {
 
   /** Publishes a new key for webhooks now; it signs once receivers have had time to see it. */
   rotateSigningKey(): Promise<void> {
-    return this.#parts.subscriptions.rotateSigningKey();
+    return this.#parts.engines.subscriptions.rotateSigningKey();
   }
 
   stats(): NodeStats {
-    const { administration } = this.#parts;
+    const { administration, engines } = this.#parts;
     return {
       state: this.state,
       liveReaders: this.#parts.protocol.liveReaders,
       requestsInFlight: this.#parts.router.inFlight,
-      subscriptions: this.#parts.subscriptions.stats,
+      subscriptions: engines.subscriptions.stats,
+      kv: engines.kv.stats,
       database: this.#parts.database.stats(),
       ...(administration.hasBackup ? { backup: administration.backup() } : {}),
     };
@@ -220,27 +211,31 @@ export class HoldfastNode implements AsyncDisposable {
     await this.close();
   }
 
+  /** I1, whatever one of the steps fails with. */
   async #close(): Promise<void> {
-    const { health, protocol, router, database, engine, clock, logger } = this.#parts;
+    const { health, protocol, database, engines, administration, kv } = this.#parts;
     health.drain();
-    this.#parts.subscriptions.drain();
-    try {
-      await protocol.drain();
-      await this.#parts.administration.close();
-      const timedOut = await inTime(clock, router.idle(), this.settings.drainTimeoutMs);
-      if (timedOut) logger.warn('drain-cut', { requests: router.inFlight });
-      for (const listener of this.#listeners) await listener.close();
-      this.#closing.abort(new HoldfastError('CLOSED', 'the node was closed'));
-    } finally {
-      health.close();
-      if (this.#failure === undefined) engine.saveTouches();
-      engine.close();
-      try {
-        await database.close();
-      } finally {
-        await this.#parts.release();
-      }
-    }
+    engines.subscriptions.drain();
+    await closeInOrder([
+      () => protocol.drain(),
+      () => administration.close(),
+      () => this.#quiet(),
+      () => closeInOrder([...this.#listeners].map((listener) => () => listener.close())),
+      () => this.#closing.abort(new HoldfastError('CLOSED', 'the node was closed')),
+      () => health.close(),
+      () => kv.close(),
+      () => this.#failure ?? engines.streams.saveTouches(),
+      () => engines.close(),
+      () => database.close(),
+      () => this.#parts.release(),
+    ]);
+  }
+
+  /** Until requests in flight are answered, or have had their time. */
+  async #quiet(): Promise<void> {
+    const { clock, logger, router } = this.#parts;
+    const timedOut = await inTime(clock, router.idle(), this.settings.drainTimeoutMs);
+    if (timedOut) logger.warn('drain-cut', { requests: router.inFlight });
   }
 
   #failed(error: HoldfastError): void {

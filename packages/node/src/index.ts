@@ -25,6 +25,8 @@ export {
   prependKey,
   removeKey,
 } from './key-source.ts';
+export { EmbeddedKv } from './kv/embedded-kv.ts';
+export type { KvStoresOptions, KvStoreSummary } from './kv/kv-stores.ts';
 export * from './node-components.ts';
 export * from './node-pino-logger.ts';
 export { type BackupAccess, OfflineBackup, type RestoreOrder } from './offline-backup.ts';

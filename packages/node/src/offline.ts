@@ -9,10 +9,9 @@ import {
   type RebalanceReport,
   verifyDatabase,
 } from '@holdfast/database';
-import { controlEndpoints, createStreamEngine, createSubscriptionEngine } from '@holdfast/streams';
 import type { KeySourceSettings } from './key-source.ts';
 import type { NodeComponents } from './node-components.ts';
-import { NodeWebhookSender } from './node-webhook-sender.ts';
+import { NodeEngines } from './node-engines.ts';
 import { loadKeyRing } from './offline-backup.ts';
 
 /** @param total absent while nobody knows it. */
@@ -38,22 +37,19 @@ export async function rebalanceDirectory(
   onProgress: OnProgress = () => undefined,
 ): Promise<RebalanceReport> {
   await requireDirectory(settings.dir, components);
-  const streams = createStreamEngine(components);
-  const subscriptions = createSubscriptionEngine({
-    ...components,
-    streams,
-    sender: new NodeWebhookSender(components, { allowLoopback: false }),
-    endpoints: controlEndpoints('/', () => undefined),
-  });
-  subscriptions.drain(); // it is opened to be moved: nobody is woken
+  const engines = NodeEngines.idle(components);
   const keys = await loadKeyRing(settings, components);
   const { dir, shardCount } = settings;
-  return rebalanceDatabase(
-    withKeys(components, keys),
-    { dir, shardCount },
-    [streams, subscriptions],
-    (rows) => onProgress(rows),
-  );
+  try {
+    return await rebalanceDatabase(
+      withKeys(components, keys),
+      { dir, shardCount },
+      engines.all,
+      (rows) => onProgress(rows),
+    );
+  } finally {
+    await engines.close();
+  }
 }
 
 function withKeys(

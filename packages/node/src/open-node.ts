@@ -14,25 +14,23 @@ import {
   controlEndpoints,
   type ControlEndpoints,
   CrossOriginPolicy,
-  createStreamEngine,
   createStreamProtocol,
-  createSubscriptionEngine,
-  type StreamEngine,
   type StreamProtocolSettings,
   type StreamSettings,
-  type SubscriptionEngine,
-  type SubscriptionSettings,
 } from '@holdfast/streams';
 import { InlineCompactor, NodeCompactor } from '@holdfast/tables';
 import { AdminRouter } from './admin/admin-router.ts';
 import { Administration } from './administration.ts';
 import { ClientTable } from './client-table.ts';
+import { closeInOrder } from './close-in-order.ts';
 import { Health } from './health.ts';
 import { HoldfastNode } from './holdfast-node.ts';
 import { HttpListener } from './http-listener.ts';
 import { KeySource } from './key-source.ts';
 import { nodeComponents, type NodeComponents } from './node-components.ts';
+import { EmbeddedKv } from './kv/embedded-kv.ts';
 import { holding, holdProcess } from './node-keep-alive.ts';
+import { type EngineSettings, NodeEngines } from './node-engines.ts';
 import { NodeWebhookSender } from './node-webhook-sender.ts';
 import {
   databaseBackupSettings,
@@ -59,11 +57,9 @@ const MEMORY_DIR = '/memory';
  * Sizes and times that no operator sets: simulations make them small, so that checkpoints, new
  * segments, merges and rotations happen within a few hundred requests.
  */
-export interface NodeTuning {
+export interface NodeTuning extends EngineSettings {
   readonly database?: Partial<DatabaseSettings>;
-  readonly streams?: Partial<StreamSettings>;
   readonly protocol?: Partial<StreamProtocolSettings>;
-  readonly subscriptions?: Partial<SubscriptionSettings>;
 }
 
 /**
@@ -92,88 +88,77 @@ async function open(
   const components = componentsFor(settings, given);
   const { clock, random, logger } = components;
   const keys = keyObjects === undefined ? undefined : new KeyRing(keyObjects, random);
-  const engines = createEngines(components, settings, tuning);
-  const { engine, subscriptions, publicUrl, endpoints } = engines;
+  const publicUrl = new PublicUrl(settings.publicUrl);
+  const endpoints = controlEndpoints(settings.basePath, () => publicUrl.current);
+  const engines = createEngines(components, settings, tuning, endpoints);
   const backup = await openBackup(settings, input, components);
-  const database = await openStorage(components, { settings, tuning, keys, backup }, [
-    engine,
-    subscriptions,
-  ]);
-  const clients = new ClientTable(clock, settings);
-  const protocol = createStreamProtocol(
-    {
-      store: engine,
-      clock,
-      random,
-      logger,
-      readerAdmission: clients,
-      subscriptions: { store: subscriptions, claims: claimSettings(settings), endpoints },
-    },
-    { ...protocolSettings(settings), ...tuning.protocol },
-  );
-  const drills = backup && drillParts(backup, settings, components, keys);
-  const administration = new Administration(
-    {
-      ...{ database, clock, logger, keySource, keys },
-      backup: backup && drills && { place: backup.place, drills },
-    },
-    settings,
-  );
-  const health = new Health({
-    integrity: () => database.stats().integrity,
-    backup: () => administration.health(),
-  });
-  const crossOrigin = new CrossOriginPolicy({ allowOrigin: settings.allowedOrigins });
-  const admin = new AdminRouter(administration, { clock });
-  const router = new RequestRouter(
-    { protocol, admin, store: engine, health, crossOrigin, clock, logger },
-    settings,
-  );
-  administration.start();
-  return new HoldfastNode(
-    {
-      database,
-      engine,
-      subscriptions,
-      publicUrl,
-      store: engine,
-      protocol,
-      router,
-      administration,
-      clients,
-      health,
-      clock,
-      logger,
-      holdProcess: given.holdProcess ?? holdProcess,
-      release: async () => backup?.release(),
-    },
-    settings,
-  );
-}
-
-interface NodeEngines {
-  readonly engine: StreamEngine;
-  readonly subscriptions: SubscriptionEngine;
-  readonly publicUrl: PublicUrl;
-  readonly endpoints: ControlEndpoints;
+  const choice = { settings, tuning, keys, backup };
+  const database = await openStorage(components, choice, engines.all);
+  try {
+    const clients = new ClientTable(clock, settings);
+    const protocol = createStreamProtocol(
+      {
+        ...{ store: engines.streams, clock, random, logger, readerAdmission: clients },
+        subscriptions: {
+          ...{ store: engines.subscriptions, endpoints },
+          claims: claimSettings(settings),
+        },
+      },
+      { ...protocolSettings(settings), ...tuning.protocol },
+    );
+    const drills = backup && drillParts(backup, settings, components, keys);
+    const administration = new Administration(
+      {
+        ...{ database, clock, logger, keySource, keys },
+        backup: backup && drills && { place: backup.place, drills },
+      },
+      settings,
+    );
+    const health = new Health({
+      integrity: () => database.stats().integrity,
+      backup: () => administration.health(),
+    });
+    const crossOrigin = new CrossOriginPolicy({ allowOrigin: settings.allowedOrigins });
+    const admin = new AdminRouter(administration, { clock });
+    const router = new RequestRouter(
+      { protocol, admin, store: engines.streams, health, crossOrigin, clock, logger },
+      settings,
+    );
+    const node = new HoldfastNode(
+      {
+        ...{ database, engines, publicUrl, protocol, router, administration, clients, health },
+        ...{ clock, logger },
+        kv: new EmbeddedKv(engines.kv),
+        holdProcess: given.holdProcess ?? holdProcess,
+        release: async () => backup?.release(),
+      },
+      settings,
+    );
+    administration.start();
+    return node;
+  } catch (error) {
+    // Why it could not be opened is what is told, whatever closing comes to.
+    const steps = [() => engines.close(), () => database.close(), () => backup?.release()];
+    await closeInOrder(steps).catch(() => undefined);
+    throw error;
+  }
 }
 
 function createEngines(
   { clock, random, logger, webhookSender: sender }: NodeParts,
   settings: NodeSettings,
   tuning: NodeTuning,
+  endpoints: ControlEndpoints,
 ): NodeEngines {
-  const engine = createStreamEngine(
-    { clock, random, logger },
-    { ...streamSettings(settings), ...tuning.streams },
+  const { maxWebhookAttempts } = settings;
+  return new NodeEngines(
+    { clock, random, logger, sender, endpoints },
+    {
+      streams: { ...streamSettings(settings), ...tuning.streams },
+      subscriptions: { maxWebhookAttempts, ...tuning.subscriptions },
+      ...(tuning.kv === undefined ? {} : { kv: tuning.kv }),
+    },
   );
-  const publicUrl = new PublicUrl(settings.publicUrl);
-  const endpoints = controlEndpoints(settings.basePath, () => publicUrl.current);
-  const subscriptions = createSubscriptionEngine(
-    { clock, random, logger, streams: engine, sender, endpoints },
-    { maxWebhookAttempts: settings.maxWebhookAttempts, ...tuning.subscriptions },
-  );
-  return { engine, subscriptions, publicUrl, endpoints };
 }
 
 interface StorageChoice {

@@ -34,6 +34,7 @@ import {
 } from '@holdfast/database';
 import { BackedKvStore } from '../backed-kv-store.ts';
 import { ChangeRing } from '../change-ring.ts';
+import { closedError } from '../kv-errors.ts';
 import { invalidKey } from '../kv-key.ts';
 import type { KvStore } from '../kv-store.ts';
 import { EngineKvBackend } from './engine-kv-backend.ts';
@@ -56,6 +57,7 @@ import {
 import { KvWriter } from './kv-writer.ts';
 import { restoreValues } from './restore-values.ts';
 import { StoreKeys } from './store-keys.ts';
+import { storeNames } from './store-names.ts';
 
 export interface KvEngineComponents {
   readonly clock: Clock;
@@ -69,6 +71,20 @@ export interface KvEngineSettings {
   readonly purgeIntervalMs: number;
   /** Shorter: a wrong clock at the start costs more. */
   readonly purgeStartGraceMs: number;
+}
+
+export interface KvStoresRange {
+  readonly after?: string | undefined;
+}
+
+export interface KvEngineStats {
+  /** Stores that somebody has open, counted as often as they are. */
+  readonly handles: number;
+  /** Changed since the last checkpoint: what is in memory. */
+  readonly dirtyEntries: number;
+  /** Of entries that rest in rows. */
+  readonly cachedBytes: number;
+  readonly lastChange: number;
 }
 
 const STORE_NAME = /^[A-Za-z0-9_.-]+$/;
@@ -103,6 +119,7 @@ export class KvEngine implements Engine<KvRecord> {
   #reader: KvReader | undefined;
   #purger: KvPurger | undefined;
   #open = false;
+  #closed = false;
 
   constructor(components: KvEngineComponents, settings: Partial<KvEngineSettings> = {}) {
     this.#components = { logger: SILENT, ...components };
@@ -116,9 +133,8 @@ export class KvEngine implements Engine<KvRecord> {
 
   /** The store of this name: empty until something is put. Several handles are one store. */
   store(name: string): KvStore {
-    if (!STORE_NAME.test(name) || name.length > LIMITS.maxStoreNameBytes) {
-      throw invalidKey('name of a store is 1 to 64 of A-Z a-z 0-9 _ . -');
-    }
+    assertStoreName(name);
+    if (this.#closed) throw closedError();
     assert(this.#open && this.#host !== undefined, 'key-value engine is not open');
     const keys = this.#keysOf(name);
     const handle = new BackedKvStore(
@@ -142,8 +158,31 @@ export class KvEngine implements Engine<KvRecord> {
     return handle;
   }
 
+  /** Names of stores that hold an entry, shorter ones first; behind `after`, if that is given. */
+  async *stores({ after }: KvStoresRange = {}): AsyncGenerator<{ readonly name: string }> {
+    if (after !== undefined) assertStoreName(after);
+    assert(this.#open && this.#host !== undefined, 'key-value engine is not open');
+    const now = (): number => this.#components.clock.now();
+    for await (const name of storeNames({ host: this.#host, stores: this.#stores, now }, after)) {
+      if (this.#closed) throw closedError();
+      yield { name };
+    }
+  }
+
+  get stats(): KvEngineStats {
+    let dirtyEntries = 0;
+    for (const { dirty } of this.#shards) dirtyEntries += dirty.size;
+    return {
+      handles: this.#handles.size,
+      dirtyEntries,
+      cachedBytes: this.#reader?.keptBytes ?? 0,
+      lastChange: this.#ring.last,
+    };
+  }
+
   /** Stores end, expiry stops. The database closes by itself. Idempotent. */
   async close(): Promise<void> {
+    this.#closed = true;
     this.#purger?.stop();
     await Promise.all([...this.#handles].map((handle) => handle.close()));
   }
@@ -322,4 +361,10 @@ export class KvEngine implements Engine<KvRecord> {
       graves.find(this.#host?.shard(id as ShardId) as Shard);
     }
   }
+}
+
+function assertStoreName(name: string): void {
+  if (typeof name === 'string' && name.length <= LIMITS.maxStoreNameBytes && STORE_NAME.test(name))
+    return;
+  throw invalidKey(`name of a store is 1 to ${LIMITS.maxStoreNameBytes} of A-Z a-z 0-9 _ . -`);
 }

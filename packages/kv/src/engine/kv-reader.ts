@@ -44,6 +44,11 @@ export class KvReader {
     this.#cacheBytes = cacheBytes;
   }
 
+  /** Memory of what is kept, roughly. */
+  get keptBytes(): number {
+    return this.#keptBytes;
+  }
+
   get collects(): number {
     return this.#collects;
   }

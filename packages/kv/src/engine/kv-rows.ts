@@ -33,6 +33,7 @@ const KIND = {
   counter: 0x6e,
 } as const;
 
+export const ENTRY_ROWS: Buffer = Buffer.of(KIND.entry);
 export const EXPIRY_ROWS: Buffer = Buffer.of(KIND.expiry);
 export const GRAVE_ROWS: Buffer = Buffer.of(KIND.grave);
 export const COUNTER_ROWS: Buffer = Buffer.of(KIND.counter);
