@@ -1,5 +1,12 @@
 export * from './backed-kv-store.ts';
 export * from './decide-write.ts';
+export {
+  encryptedKvStore,
+  type EncryptedKvComponents,
+  type EncryptedKvSettings,
+  type EncryptedKvStore,
+} from './encrypted/encrypted-kv-store.ts';
+export type { RewrapOptions, RewrapReport } from './encrypted/rewrap-values.ts';
 export * from './envelope.ts';
 export * from './fencing.ts';
 export * from './kv-backend.ts';

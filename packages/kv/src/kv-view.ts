@@ -8,8 +8,6 @@
  *
  * Owner: who made it; closing it closes nothing else, and what it has under way ends.
  */
-import { HoldfastError, isHoldfastError } from '@holdfast/core';
-import { abortedError, closedError } from './kv-errors.ts';
 import { assertKey, intervalOf, isEmptyInterval } from './kv-key.ts';
 import type {
   KvAck,
@@ -26,6 +24,7 @@ import type {
   KvStore,
   KvWatchOptions,
 } from './kv-store.ts';
+import { ViewLife } from './view-life.ts';
 
 /** Which keys a view takes, beside the rules of the store. */
 export interface KvKeyRule {
@@ -45,8 +44,7 @@ class KvView implements KvStore {
   readonly #store: KvStore;
   readonly #prefix: string;
   readonly #rule: KvKeyRule | undefined;
-  readonly #closed = new AbortController();
-  readonly #writes = new Set<Promise<unknown>>();
+  readonly #life = new ViewLife();
 
   constructor(store: KvStore, prefix: string, rule: KvKeyRule | undefined) {
     const { maxKeyBytes } = store.capabilities;
@@ -76,7 +74,7 @@ class KvView implements KvStore {
     keys: readonly string[],
     options?: KvCallOptions,
   ): Promise<readonly (Uint8Array | undefined)[]> {
-    this.#assertOpen();
+    this.#life.enter(undefined);
     return this.#store.getMany(
       keys.map((key) => this.#inner(key)),
       options,
@@ -88,20 +86,20 @@ class KvView implements KvStore {
   }
 
   async put(key: string, value: Uint8Array, options?: KvPutOptions): Promise<KvAck> {
-    return this.#wait(this.#store.put(this.#inner(key), value, options));
+    return this.#life.writing(this.#store.put(this.#inner(key), value, options));
   }
 
   async del(key: string, options?: KvDeleteOptions): Promise<KvAck> {
-    return this.#wait(this.#store.del(this.#inner(key), options));
+    return this.#life.writing(this.#store.del(this.#inner(key), options));
   }
 
   async batch(
     operations: readonly KvOperation[],
     options?: KvCallOptions,
   ): Promise<readonly KvAck[]> {
-    this.#assertOpen();
+    this.#life.enter(undefined);
     const inner = operations.map((each) => ({ ...each, key: this.#inner(each.key) }));
-    return this.#wait(this.#store.batch(inner, options));
+    return this.#life.writing(this.#store.batch(inner, options));
   }
 
   keys(range: KvRange = {}): AsyncIterable<string> {
@@ -133,7 +131,7 @@ class KvView implements KvStore {
   }
 
   async page(options: KvPageOptions): Promise<KvPage> {
-    this.#assertOpen();
+    this.#life.enter(undefined);
     const { behind } = options;
     const page = await this.#store.page({
       ...options,
@@ -145,43 +143,41 @@ class KvView implements KvStore {
   }
 
   async clear(range: KvRange = {}): Promise<void> {
-    this.#assertOpen();
+    this.#life.enter(undefined);
     const inner = this.#range(range);
-    if (inner === undefined) throwIfEnded(range.signal);
-    else await this.#wait(this.#store.clear(inner));
+    if (inner === undefined) this.#life.enter(range.signal);
+    else await this.#life.writing(this.#store.clear(inner));
   }
 
   watch(options: KvWatchOptions = {}): AsyncIterable<KvChange> {
     const prefix = this.#prefix + (options.prefix ?? '');
-    const changes = this.#store.watch({ ...options, prefix, signal: this.#either(options.signal) });
-    return this.#ended(changes, (change) => ({ ...change, key: this.#outer(change.key) }));
+    return this.#life.watch(
+      options.signal,
+      (signal) => this.#store.watch({ ...options, prefix, signal }),
+      (change) => ({ ...change, key: this.#outer(change.key) }),
+    );
   }
 
   async lastChange(options?: KvCallOptions): Promise<number> {
-    this.#assertOpen();
+    this.#life.enter(undefined);
     return this.#store.lastChange(options);
   }
 
   async flush(options?: KvCallOptions): Promise<void> {
-    this.#assertOpen();
+    this.#life.enter(undefined);
     return this.#store.flush(options);
   }
 
   async close(): Promise<void> {
-    this.#closed.abort();
-    await Promise.allSettled([...this.#writes]);
+    await this.#life.end();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  #assertOpen(): void {
-    if (this.#closed.signal.aborted) throw closedError();
-  }
-
   #inner(key: string): string {
-    this.#assertOpen();
+    this.#life.enter(undefined);
     assertKey(key, this.capabilities.maxKeyBytes);
     this.#rule?.assert(key);
     return this.#prefix + key;
@@ -210,49 +206,15 @@ class KvView implements KvStore {
     };
   }
 
-  #wait<T>(write: Promise<T>): Promise<T> {
-    this.#writes.add(write);
-    const over = (): void => void this.#writes.delete(write);
-    write.then(over, over);
-    return write;
-  }
-
-  async *#walk<From, To>(
+  #walk<From, To>(
     range: KvRange,
     open: (inner: KvRange) => AsyncIterable<From>,
     pick: (from: From) => To,
-  ): AsyncGenerator<To, void, undefined> {
-    this.#assertOpen();
-    throwIfEnded(range.signal);
-    const inner = this.#range(range);
-    if (inner === undefined) return;
-    for await (const each of open(inner)) {
-      this.#assertOpen();
-      yield pick(each);
-      this.#assertOpen();
-    }
+  ): AsyncIterable<To> {
+    const openInner = (): AsyncIterable<From> | undefined => {
+      const inner = this.#range(range);
+      return inner && open(inner);
+    };
+    return this.#life.walk(range.signal, openInner, pick);
   }
-
-  #either(signal: AbortSignal | undefined): AbortSignal {
-    const own = this.#closed.signal;
-    return signal === undefined ? own : AbortSignal.any([signal, own]);
-  }
-
-  async *#ended<From, To>(
-    steps: AsyncIterable<From>,
-    pick: (from: From) => To,
-  ): AsyncGenerator<To, void, undefined> {
-    try {
-      for await (const step of steps) yield pick(step);
-    } catch (error) {
-      const own = this.#closed.signal.aborted && isHoldfastError(error);
-      throw own && error instanceof HoldfastError && error.code === 'ABORTED'
-        ? closedError()
-        : error;
-    }
-  }
-}
-
-function throwIfEnded(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw abortedError(signal);
 }
