@@ -180,6 +180,22 @@ export const ERROR_CODES = {
    * without a key, or restore its backup into a new directory with one.
    */
   KEY_NOT_EXPECTED: 'invalid',
+  /**
+   * The schema of a signed record has too many subkeys, members or writers, or none, or its bytes
+   * are no schema. Do: correct what the message names.
+   */
+  INVALID_SCHEMA: 'invalid',
+  /**
+   * A text is not the key of a signed record, or no public or secret key. Do: copy it again, whole.
+   */
+  INVALID_RECORD_KEY: 'invalid',
+  /** The signed record has no such subkey. Do: choose one that its schema has. */
+  INVALID_SUBKEY: 'invalid',
+  /**
+   * A peer sent what is no message, or no answer to the question. Do: nothing: the peer is left out
+   * of the call. If it happens with all of them, they run another release.
+   */
+  PEER_MESSAGE_INVALID: 'invalid',
   /** The data directory is encrypted, and no key was given; nothing was touched. Do: give its key. */
   KEY_REQUIRED: 'denied',
   /**
@@ -192,6 +208,21 @@ export const ERROR_CODES = {
    * give that key too, as long as `holdfast key status` shows bytes under it.
    */
   KEY_MISSING: 'denied',
+  /**
+   * A signature is not of whom it claims to be, or is for something else. Do: nothing: what was
+   * signed is ignored.
+   */
+  SIGNATURE_REJECTED: 'denied',
+  /**
+   * The schema gives this subkey to another writer, or no secret key was given to write with. Do:
+   * open the record with the keys of the writer.
+   */
+  NOT_A_WRITER: 'denied',
+  /**
+   * The key of the record has no secret part, or a wrong one: the value cannot be decrypted. Do: use
+   * the whole key, as its creator handed it out.
+   */
+  RECORD_SECRET_WRONG: 'denied',
 
   // missing
   /** There is no stream at this path, or it has expired. Do: create it, or stop. */
@@ -226,6 +257,13 @@ export const ERROR_CODES = {
   RESTORE_POINT_NOT_FOUND: 'missing',
   /** The object store said that there is no object of this key. Do: stop, or put it. */
   OBJECT_NOT_FOUND: 'missing',
+  /**
+   * Neither this peer nor the ones nearest to its key hold the signed record. Do: check the key; ask
+   * its owner to be there.
+   */
+  RECORD_NOT_FOUND: 'missing', // reserved: the engines of records
+  /** The transaction over signed records ended: by itself, or for lack of time. Do: begin it anew. */
+  TRANSACTION_GONE: 'missing', // reserved: the engines of records
   /**
    * The bytes at this offset were given up by retention. Do: read from the first offset that is
    * kept.
@@ -314,6 +352,10 @@ export const ERROR_CODES = {
    * directory or store; nothing was changed.
    */
   RESTORE_TARGET_NOT_EMPTY: 'conflict',
+  /** The signed record is there already, with this owner and schema. Do: open it. */
+  RECORD_EXISTS: 'conflict', // reserved: the stores of records
+  /** The signed record is not open here. Do: open it first. */
+  RECORD_NOT_OPEN: 'conflict', // reserved: the engines of records
 
   // fenced
   /**
@@ -378,6 +420,8 @@ export const ERROR_CODES = {
   DISK_FULL: 'limit',
   /** The object is larger than the store takes. Do: divide it. */
   OBJECT_TOO_LARGE: 'limit',
+  /** The subkey was written with the highest sequence number there is. Do: use another subkey. */
+  SEQUENCE_EXHAUSTED: 'limit',
 
   // unavailable
   /**
@@ -416,8 +460,9 @@ export const ERROR_CODES = {
    */
   KEY_COMMAND_FAILED: 'unavailable',
   /**
-   * Somebody else creates, deletes or sweeps snapshots of this repository now. Do: try again when
-   * that is done; after a crash, when its lease has ended.
+   * Somebody else creates, deletes or sweeps snapshots of this repository now, or it was claimed anew
+   * while a snapshot was made. Do: try again when that is done; after a crash, when its lease has
+   * ended.
    */
   REPOSITORY_BUSY: 'unavailable',
   /**
@@ -431,6 +476,12 @@ export const ERROR_CODES = {
    * that the tier answers; try again later.
    */
   LAG_LIMIT: 'unavailable',
+  /** The peer did not answer in time, or cannot be reached. Do: try again later; others may answer. */
+  PEER_UNREACHABLE: 'unavailable', // reserved: the network of records
+  /** Too few peers were there for the call. Do: try again; with `allowOffline` a set waits for them. */
+  PEERS_UNAVAILABLE: 'unavailable', // reserved: the engines of records
+  /** The signed record is in a transaction. Do: try again when that is over. */
+  RECORD_LOCKED: 'unavailable', // reserved: the engines of records
   /** The node is stopping. Do: connect again, here later or elsewhere now. */
   DRAINING: 'unavailable',
   // corrupt

@@ -337,6 +337,8 @@ export const LIMITS = {
   maxStoreNameBytes: 64,
   /** Stores of one engine in use at a time. Beyond: `QUOTA_EXCEEDED`. */
   maxEngineStores: 4_096,
+  /** Stores of a node that are open though nobody uses them. Larger: fewer are opened anew. */
+  maxIdleStores: 64 as number,
 
   // -- kv backends -------------------------------------------------------------------------
   /** Operations of calls that share one transaction of a backend. Larger: longer waits of each. */
@@ -435,8 +437,10 @@ export const LIMITS = {
   snapshotsReused: 3,
   /** What a node's snapshot reads a second. Higher: it ends sooner, appends beside it wait longer. */
   snapshotBytesPerSecond: (64 * MIB) as number,
-  /** First pause after a snapshot of the schedule failed; it doubles up to the interval. */
+  /** First pause after a snapshot of the schedule failed; it doubles up to the interval or the next. */
   snapshotRetryMs: 60_000,
+  /** Longest of these pauses: however long a store was away, a snapshot is soon made once it is back. */
+  snapshotRetryMaxMs: 3_600_000,
   /** Who creates, deletes or sweeps snapshots holds the repository this long at a time. */
   repositoryLeaseMs: 60_000,
   /** Others wait this much longer: clocks differ, and calls under way end. */

@@ -2,7 +2,8 @@
 import { sleep } from '@holdfast/core';
 import { type ObjectStore, RetryingObjectStore } from '@holdfast/objects';
 import { SeededRandom } from '@holdfast/testkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { WriterFence } from '../src/backup/archive/writer-fence.ts';
 import { DatabaseSnapshots } from '../src/backup/snapshot/database-snapshots.ts';
 import type { Repository } from '../src/backup/repository/repository.ts';
 import { ringOf } from './archive-fixtures.ts';
@@ -375,6 +376,24 @@ describe('snapshots by themselves', () => {
       await sleep(clock, 200_000);
       expect(snapshots.stats().created).toBe(2);
       expect(await snapshots.newest()).toMatchObject({ lsn });
+    }));
+
+  it('whose repository is claimed anew meanwhile are not listed, and may be made again', () =>
+    within({}, async ({ engine, snapshots }) => {
+      await fill(engine, 0, 5);
+      const check = vi.spyOn(WriterFence.prototype, 'check');
+      try {
+        check.mockResolvedValueOnce(41).mockResolvedValueOnce(42);
+        expect(await errorOf(snapshots.create())).toMatchObject({
+          code: 'REPOSITORY_BUSY',
+          retryable: true,
+        });
+        expect((await snapshots.list()).snapshots).toEqual([]);
+      } finally {
+        check.mockRestore();
+      }
+      await snapshots.create();
+      expect((await snapshots.list()).snapshots).toHaveLength(1);
     }));
 
   it('are made and pruned as the settings say', () =>

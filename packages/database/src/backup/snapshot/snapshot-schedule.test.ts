@@ -103,6 +103,16 @@ describe('a schedule of snapshots', () => {
       expect(schedule.stats()).toMatchObject({ failures: 0, lastError: undefined });
     }));
 
+  it('makes one within the hour once a store is back that was away for days', () =>
+    within({ everyMs: 24 * 30 * HOUR }, async (clock, shelf, schedule) => {
+      shelf.failures = Infinity;
+      schedule.start();
+      await sleep(clock, 72 * HOUR);
+      shelf.failures = 0;
+      await sleep(clock, LIMITS.snapshotRetryMaxMs + 1);
+      expect(shelf.made).toHaveLength(1);
+    }));
+
   it('does not make another one because the retention failed', () =>
     within({ everyMs: 24 * HOUR, retention: { keepLast: 1 } }, async (clock, shelf, schedule) => {
       shelf.pruneFailures = 2;

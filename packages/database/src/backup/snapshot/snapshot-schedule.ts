@@ -118,7 +118,8 @@ export class SnapshotSchedule {
       const code = isHoldfastError(error) ? error.code : 'INTERNAL_ERROR';
       const message = error instanceof Error ? error.message : String(error);
       this.#lastError = { code, message, atMs: this.#clock.now() };
-      const delayMs = Math.min(everyMs, LIMITS.snapshotRetryMs * 2 ** (this.#failures - 1));
+      const doubledMs = LIMITS.snapshotRetryMs * 2 ** (this.#failures - 1);
+      const delayMs = Math.min(everyMs, LIMITS.snapshotRetryMaxMs, doubledMs);
       this.#logger.warn('backup.scheduleFailed', { code, message, retryInMs: delayMs });
       this.#next(delayMs);
     }

@@ -13,7 +13,7 @@
  *
  * Owner: `DatabaseSnapshots`, which makes one snapshot at a time.
  */
-import { assert, cut, HoldfastError, LIMITS, type Random } from '@holdfast/core';
+import { cut, HoldfastError, LIMITS, type Random } from '@holdfast/core';
 import type { CallOptions } from '@holdfast/objects';
 import { paceByRate, paceByTurn } from '@holdfast/tables';
 import { inParallel } from '../repository/in-parallel.ts';
@@ -148,7 +148,7 @@ export class SnapshotWriter {
     if (missing > 0) throw swept(missing);
     await lease.assertHeld({ signal });
     const epoch = await writer.check({ signal });
-    assert(epoch === manifest.epoch, 'the epoch changed while a snapshot was made');
+    if (epoch !== manifest.epoch) throw claimedAnew();
     try {
       const attempts = await lease.change(() => repository.putSnapshot(manifest, { signal }));
       if (attempts > 1) lease.leaveToEnd(); // deleted before the first one lands, it would be back
@@ -177,6 +177,14 @@ export class SnapshotWriter {
     });
     return missing;
   }
+}
+
+/** Its history is that of a writer who stands no more: what it would be listed under. */
+function claimedAnew(): HoldfastError {
+  return new HoldfastError(
+    'REPOSITORY_BUSY',
+    'the repository was claimed anew while the snapshot was made, make it again',
+  );
 }
 
 function swept(missing: number): HoldfastError {
