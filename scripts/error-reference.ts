@@ -8,7 +8,7 @@ import path from 'node:path';
 import { ERROR_CODES, HoldfastError, type ErrorCode, type ErrorKind } from '@holdfast/core';
 import { format, resolveConfig } from 'prettier';
 import { exitCodeOf } from '../packages/cli/src/exit-codes.ts';
-import { statusOf } from '../packages/streams/src/protocol/error-status.ts';
+import { statusOf } from '../packages/streams/src/http/error-status.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
 export const ERROR_REFERENCE: string = path.join(ROOT, 'docs/ERRORS.md');

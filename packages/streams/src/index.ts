@@ -1,5 +1,6 @@
 export * from './content-type.ts';
 export { STREAMS_CUT_POINTS, type StreamsCutPoint } from './cut-points.ts';
+export * from './http/index.ts';
 export * from './messages.ts';
 export * from './position.ts';
 export * from './protocol/index.ts';

@@ -5,9 +5,11 @@ import type { FuzzTarget } from '@holdfast/testkit';
 import { contentTypeKey, sameContentType } from '../src/content-type.ts';
 import { splitJson } from '../src/messages.ts';
 import { formatPosition, parsePosition, type Position } from '../src/position.ts';
-import { CrossOriginPolicy } from '../src/protocol/cross-origin-policy.ts';
+import { CrossOriginPolicy } from '../src/http/cross-origin-policy.ts';
 import { compareDecimal, CursorSource } from '../src/protocol/cursor.ts';
-import { entityTag, matchesAny } from '../src/protocol/etag.ts';
+import { refuseCodings } from '../src/http/codings.ts';
+import { matchesAny } from '../src/http/entity-tags.ts';
+import { entityTag } from '../src/protocol/etag.ts';
 import { factsOf, parseContentType } from '../src/protocol/media-type.ts';
 import { parseReadQuery, type ReadQuery } from '../src/protocol/read-query.ts';
 import {
@@ -16,7 +18,6 @@ import {
   parseProducer,
   parseStreamSeq,
   readFields,
-  refuseCodings,
 } from '../src/protocol/request-headers.ts';
 import { parseStreamPath, queryStart } from '../src/protocol/stream-path.ts';
 import type { Messages } from '../src/stream-store.ts';

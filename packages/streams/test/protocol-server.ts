@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { NodeClock, NodeRandom, SILENT } from '@holdfast/core';
 import type { StreamProtocolSettings } from '../src/protocol/protocol-settings.ts';
 import type { SubscriptionAccess } from '../src/protocol/subscriptions/control-protocol.ts';
-import type { ReaderAdmission } from '../src/protocol/live-readers.ts';
+import type { ReaderAdmission } from '../src/http/live-readers.ts';
 import { createStreamProtocol, type StreamProtocol } from '../src/protocol/stream-protocol.ts';
 import type { StreamStore } from '../src/stream-store.ts';
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { entityTag, matchesAny } from './etag.ts';
+import { matchesAny } from '../http/entity-tags.ts';
+import { entityTag } from './etag.ts';
 
 const from = { messages: 0, bytes: 0 };
 const to = { messages: 2, bytes: 30 };

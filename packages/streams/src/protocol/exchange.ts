@@ -2,27 +2,22 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock, Logger } from '@holdfast/core';
 import type { StreamStore } from '../stream-store.ts';
-import type { BodyBudget } from './body-budget.ts';
-import type { CrossOriginPolicy } from './cross-origin-policy.ts';
+import type { CrossOriginPolicy } from '../http/cross-origin-policy.ts';
+import type { HttpBounds } from '../http/http-bounds.ts';
+import { SECURITY_HEADERS } from '../http/security-headers.ts';
 import type { CursorSource } from './cursor.ts';
-import type { LiveReaders } from './live-readers.ts';
 import type { StreamProtocolSettings } from './protocol-settings.ts';
 import type { RequestFields } from './request-headers.ts';
 import { sendProblem } from './problem.ts';
-import type { ResponseMemory } from './response-memory.ts';
-import { SECURITY_HEADERS } from './response-headers.ts';
 
 /** What every handler works with. */
-export interface ProtocolContext {
+export interface ProtocolContext extends HttpBounds {
   readonly store: StreamStore;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly settings: StreamProtocolSettings;
   readonly crossOrigin: CrossOriginPolicy;
   readonly cursors: CursorSource;
-  readonly live: LiveReaders;
-  readonly bodies: BodyBudget;
-  readonly memory: ResponseMemory;
 }
 
 export class Exchange {

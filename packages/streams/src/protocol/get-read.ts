@@ -2,7 +2,8 @@
 import { HoldfastError } from '@holdfast/core';
 import { formatPosition } from '../position.ts';
 import type { StreamSlice } from '../stream-store.ts';
-import { entityTag, matchesAny } from './etag.ts';
+import { matchesAny } from '../http/entity-tags.ts';
+import { entityTag } from './etag.ts';
 import type { Exchange } from './exchange.ts';
 import type { LongPolls } from './long-poll.ts';
 import { factsOf } from './media-type.ts';

@@ -2,7 +2,8 @@
 import { formatPosition } from '../position.ts';
 import type { Exchange } from './exchange.ts';
 import { factsOf } from './media-type.ts';
-import { NO_STORE, pushClosed } from './response-headers.ts';
+import { NO_STORE } from '../http/security-headers.ts';
+import { pushClosed } from './response-headers.ts';
 import { HEADERS } from './header-names.ts';
 
 export function headStream(exchange: Exchange): void {

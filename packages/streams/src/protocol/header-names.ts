@@ -17,3 +17,18 @@ export const HEADERS = {
   producerExpectedSeq: 'Producer-Expected-Seq',
   producerReceivedSeq: 'Producer-Received-Seq',
 } as const;
+
+/** Those that a page of another origin may read. */
+export const EXPOSED_HEADERS: readonly string[] = [
+  HEADERS.streamNextOffset,
+  HEADERS.streamCursor,
+  HEADERS.streamUpToDate,
+  HEADERS.streamClosed,
+  HEADERS.streamTtl,
+  HEADERS.streamExpiresAt,
+  HEADERS.streamSseDataEncoding,
+  HEADERS.producerEpoch,
+  HEADERS.producerSeq,
+  HEADERS.producerExpectedSeq,
+  HEADERS.producerReceivedSeq,
+];

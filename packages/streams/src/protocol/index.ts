@@ -1,16 +1,12 @@
-export * from './cross-origin-policy.ts';
 export * from './protocol-settings.ts';
 export * from './stream-protocol.ts';
 export { parseContentType } from './media-type.ts';
-export { statusOf } from './error-status.ts';
 export { isReservedPath } from '../subscriptions/path-pattern.ts';
 export { parseStreamPath } from './stream-path.ts';
-export { answerProblem, asHoldfastError, describeProblem, type Problem } from './problem-answer.ts';
-export type { ReaderAdmission } from './live-readers.ts';
 export type { ClaimSettings } from './subscriptions/bearer-token.ts';
 export { controlEndpoints, type ControlEndpoints } from './subscriptions/control-endpoints.ts';
 export type { SubscriptionAccess } from './subscriptions/control-protocol.ts';
-export { SECURITY_HEADERS } from './response-headers.ts';
 export { encodeEvents } from './sse-frames.ts';
-export { bytesTaken } from './socket-progress.ts';
 export { ALLOWED_METHODS } from './problem.ts';
+export { HALF_CHARACTER, queryStart } from './stream-path.ts';
+export { parseInstant, parseInteger } from './request-headers.ts';

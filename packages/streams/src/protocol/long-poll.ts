@@ -13,7 +13,8 @@ import type { StreamChange, StreamSlice, StreamWatcher } from '../stream-store.t
 import type { CursorSource } from './cursor.ts';
 import type { Exchange, ProtocolContext } from './exchange.ts';
 import { bodyHeaders, sendRead } from './get-read.ts';
-import { bodyParts, joinLatin1 } from './send-slice.ts';
+import { joinLatin1 } from '../http/send-body.ts';
+import { bodyParts } from './send-slice.ts';
 import type { ReadQuery } from './read-query.ts';
 import { HEADERS } from './header-names.ts';
 

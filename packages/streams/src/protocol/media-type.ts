@@ -4,6 +4,7 @@
  */
 import { HoldfastError, LIMITS } from '@holdfast/core';
 import { isJsonContentType } from '../content-type.ts';
+import { SANDBOX } from '../http/security-headers.ts';
 
 export interface ContentTypeFacts {
   readonly json: boolean;
@@ -46,8 +47,6 @@ const PASSIVE_EXACT: ReadonlySet<string> = new Set([
 ]);
 const PASSIVE_FAMILY = /^(?:audio|video|font)\//;
 
-/** Whatever a browser takes the bytes for: nothing in them runs, and nothing is fetched. */
-const SANDBOX: readonly string[] = ['Content-Security-Policy', "sandbox; default-src 'none'"];
 const ATTACHMENT: readonly string[] = ['Content-Disposition', 'attachment'];
 
 /** Types seen lately; a server meets a handful, an attacker may send as many as he likes. */

@@ -3,10 +3,11 @@ import { HoldfastError } from '@holdfast/core';
 import { splitBytes, splitJson } from '../messages.ts';
 import { formatPosition } from '../position.ts';
 import type { AppendRequest, AppendResult, Messages, ProducerTag } from '../stream-store.ts';
-import { collectBody } from './body.ts';
+import { collectBody } from '../http/body.ts';
 import type { Exchange } from './exchange.ts';
 import { parseContentType } from './media-type.ts';
-import { parseClosed, parseProducer, parseStreamSeq, refuseCodings } from './request-headers.ts';
+import { refuseCodings } from '../http/codings.ts';
+import { parseClosed, parseProducer, parseStreamSeq } from './request-headers.ts';
 import { HEADERS } from './header-names.ts';
 
 export function postAppend(exchange: Exchange): void {

@@ -4,7 +4,7 @@ import type { HoldfastError } from '@holdfast/core';
 import { formatPosition } from '../position.ts';
 import type { ProtocolContext } from './exchange.ts';
 import { HEADERS } from './header-names.ts';
-import { answerProblem, asHoldfastError, type ProblemMembers } from './problem-answer.ts';
+import { answerProblem, asHoldfastError, type ProblemMembers } from '../http/problem-answer.ts';
 
 export const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, DELETE, OPTIONS';
 

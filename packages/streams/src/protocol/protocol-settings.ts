@@ -1,6 +1,6 @@
 /** What an operator may set about the protocol; every default is a limit of `LIMITS`. */
 import { LIMITS } from '@holdfast/core';
-import type { CrossOriginSettings } from './cross-origin-policy.ts';
+import type { CrossOriginSettings } from '../http/cross-origin-policy.ts';
 
 export interface StreamProtocolSettings {
   /** Everything under it is a stream. Starts and ends with a slash. */

@@ -1,19 +1,14 @@
 /** PUT: create a stream, a closed one, or a fork; or find it there with the same configuration. */
 import { HoldfastError, isHoldfastError } from '@holdfast/core';
+import { refuseCodings } from '../http/codings.ts';
 import { splitBytes, splitJson } from '../messages.ts';
 import { parsePosition, START } from '../position.ts';
 import type { CreateRequest, CreateResult, ForkRequest, Messages } from '../stream-store.ts';
 import { LIMITS } from '@holdfast/core';
-import { collectBody } from './body.ts';
+import { collectBody } from '../http/body.ts';
 import type { Exchange } from './exchange.ts';
 import { parseContentType } from './media-type.ts';
-import {
-  parseClosed,
-  parseExpiry,
-  parseInteger,
-  refuseCodings,
-  type RequestFields,
-} from './request-headers.ts';
+import { parseClosed, parseExpiry, parseInteger, type RequestFields } from './request-headers.ts';
 import { pushClosed, pushPosition } from './response-headers.ts';
 import { parseStreamPath, queryStart } from './stream-path.ts';
 

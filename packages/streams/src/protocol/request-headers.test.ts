@@ -1,6 +1,7 @@
 import { isHoldfastError, LIMITS } from '@holdfast/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { refuseCodings } from '../http/codings.ts';
 import {
   parseClosed,
   parseExpiry,
@@ -9,7 +10,6 @@ import {
   parseProducer,
   parseStreamSeq,
   readFields,
-  refuseCodings,
 } from './request-headers.ts';
 
 function codeOf(run: () => unknown): string {

@@ -1,8 +1,6 @@
-/**
- * Request headers into domain values, once. Headers are read from the raw list: no object with
- * names chosen by a stranger is ever built, and a header given twice is seen.
- */
+/** Request headers of the protocol into domain values, once. */
 import { HoldfastError, LIMITS } from '@holdfast/core';
+import { fieldReader } from '../http/field-reader.ts';
 import type { ProducerTag } from '../stream-store.ts';
 import { HEADERS } from './header-names.ts';
 
@@ -28,46 +26,30 @@ export class RequestFields {
   producerSeq: string | undefined = undefined;
 }
 
-const FIELD_BY_NAME = new Map<string, keyof RequestFields>([
-  ['host', 'host'],
-  ['origin', 'origin'],
-  ['sec-fetch-site', 'fetchSite'],
-  ['content-type', 'contentType'],
-  ['content-length', 'contentLength'],
-  ['content-encoding', 'contentEncoding'],
-  ['transfer-encoding', 'transferEncoding'],
-  ['if-none-match', 'ifNoneMatch'],
-  [HEADERS.streamSeq.toLowerCase(), 'streamSeq'],
-  [HEADERS.streamTtl.toLowerCase(), 'streamTtl'],
-  [HEADERS.streamExpiresAt.toLowerCase(), 'streamExpiresAt'],
-  [HEADERS.streamClosed.toLowerCase(), 'streamClosed'],
-  [HEADERS.streamForkedFrom.toLowerCase(), 'forkedFrom'],
-  [HEADERS.streamForkOffset.toLowerCase(), 'forkOffset'],
-  [HEADERS.streamForkSubOffset.toLowerCase(), 'forkSubOffset'],
-  [HEADERS.producerId.toLowerCase(), 'producerId'],
-  [HEADERS.producerEpoch.toLowerCase(), 'producerEpoch'],
-  [HEADERS.producerSeq.toLowerCase(), 'producerSeq'],
-]);
-
-/** Most headers of a request are none of ours; their length alone tells. */
-const LONGEST_NAME = 32;
-const POSSIBLE_LENGTH = new Uint8Array(LONGEST_NAME);
-for (const name of FIELD_BY_NAME.keys()) POSSIBLE_LENGTH[name.length] = 1;
-
-export function readFields(rawHeaders: readonly string[]): RequestFields {
-  const fields = new RequestFields();
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i] as string;
-    if (name.length >= LONGEST_NAME || POSSIBLE_LENGTH[name.length] === 0) continue;
-    const field = FIELD_BY_NAME.get(name) ?? FIELD_BY_NAME.get(name.toLowerCase());
-    if (field === undefined) continue;
-    const value = rawHeaders[i + 1] as string;
-    if (fields[field] === undefined) fields[field] = value;
-    else if (field === 'ifNoneMatch') fields.ifNoneMatch += `, ${value}`;
-    else throw new HoldfastError('INVALID_HEADER', `header is given twice name=${name}`);
-  }
-  return fields;
-}
+export const readFields: (rawHeaders: readonly string[]) => RequestFields = fieldReader(
+  RequestFields,
+  {
+    host: 'host',
+    origin: 'origin',
+    fetchSite: 'sec-fetch-site',
+    contentType: 'content-type',
+    contentLength: 'content-length',
+    contentEncoding: 'content-encoding',
+    transferEncoding: 'transfer-encoding',
+    ifNoneMatch: 'if-none-match',
+    streamSeq: HEADERS.streamSeq,
+    streamTtl: HEADERS.streamTtl,
+    streamExpiresAt: HEADERS.streamExpiresAt,
+    streamClosed: HEADERS.streamClosed,
+    forkedFrom: HEADERS.streamForkedFrom,
+    forkOffset: HEADERS.streamForkOffset,
+    forkSubOffset: HEADERS.streamForkSubOffset,
+    producerId: HEADERS.producerId,
+    producerEpoch: HEADERS.producerEpoch,
+    producerSeq: HEADERS.producerSeq,
+  },
+  ['ifNoneMatch'],
+);
 
 /** Only `true` in any case closes; every other value is as if absent (PROTOCOL 4.1). */
 export function parseClosed(text: string | undefined): boolean {
@@ -180,18 +162,4 @@ export function parseStreamSeq(text: string | undefined): string | undefined {
     );
   }
   return text;
-}
-
-/**
- * Bodies are stored as they come: a coded one would be stored coded. The parser takes chunks off,
- * and leaves what else a transfer coding did.
- */
-export function refuseCodings(fields: RequestFields): void {
-  const { contentEncoding = '', transferEncoding = 'chunked' } = fields;
-  if (contentEncoding !== '' && contentEncoding.toLowerCase() !== 'identity') {
-    throw new HoldfastError('UNSUPPORTED_ENCODING', 'content-encoding is not supported');
-  }
-  if (transferEncoding.trim().toLowerCase() !== 'chunked') {
-    throw new HoldfastError('UNSUPPORTED_ENCODING', 'transfer-encoding is not chunked alone');
-  }
 }

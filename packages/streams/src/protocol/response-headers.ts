@@ -4,16 +4,6 @@ import { formatPosition } from '../position.ts';
 import type { StreamInfo } from '../stream-store.ts';
 import { HEADERS } from './header-names.ts';
 
-/** On every answer (PROTOCOL 12.7). */
-export const SECURITY_HEADERS: readonly string[] = [
-  'X-Content-Type-Options',
-  'nosniff',
-  'Cross-Origin-Resource-Policy',
-  'cross-origin',
-];
-
-export const NO_STORE: readonly string[] = ['Cache-Control', 'no-store'];
-
 export function pushPosition(headers: string[], position: Position): void {
   headers.push(HEADERS.streamNextOffset, formatPosition(position));
 }

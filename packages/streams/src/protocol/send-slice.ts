@@ -9,15 +9,13 @@
 import { LIMITS } from '@holdfast/core';
 import type { StreamSlice } from '../stream-store.ts';
 import type { Exchange } from './exchange.ts';
-import { writeAll } from './write-gate.ts';
+import { sendBody } from '../http/send-body.ts';
+import { writeAll } from '../http/write-gate.ts';
 
 const OPEN = Buffer.from('[');
 const CLOSE = Buffer.from(']');
 const EMPTY_ARRAY = Buffer.from('[]');
 const EMPTY = Buffer.alloc(0);
-
-/** Up to here a body is copied next to its head and both leave in one write. */
-const MAX_JOINED_BYTES = 16 * 1024;
 
 /** Length of the body that `sendSlice` will send. */
 export function bodyLength(slice: StreamSlice): number {
@@ -38,7 +36,8 @@ export function sendSlice(
     response.end(slice.info.json ? EMPTY_ARRAY : EMPTY);
   } else if (slice.bytes !== undefined) {
     response.writeHead(status, headers);
-    sendParts(exchange, bodyParts(slice.bytes, slice.info.json, slice.byteLength));
+    const parts = bodyParts(slice.bytes, slice.info.json, slice.byteLength);
+    sendBody(response, parts, exchange.context.memory);
   } else {
     sendStored(exchange, slice, status, headers).catch((error: unknown) => exchange.fail(error));
   }
@@ -66,27 +65,6 @@ export function withoutLastByte(bytes: readonly Buffer[]): readonly Buffer[] {
   while (end > 0 && bytes[end]?.length === 0) end--;
   const last = bytes[end] as Buffer;
   return [...bytes.slice(0, end), last.subarray(0, last.length - 1)];
-}
-
-function sendParts(exchange: Exchange, parts: readonly Buffer[]): void {
-  const { response } = exchange;
-  let size = 0;
-  for (const part of parts) size += part.length;
-  if (size <= MAX_JOINED_BYTES) {
-    response.end(joinLatin1(parts), 'latin1');
-    return;
-  }
-  response.cork();
-  for (const part of parts) response.write(part);
-  response.end();
-  exchange.context.memory.holdUnsent(response, parts);
-}
-
-/** Bytes as a string of the same length: Node.js sends it together with the head. */
-export function joinLatin1(parts: readonly Buffer[]): string {
-  let text = '';
-  for (const part of parts) text += part.toString('latin1');
-  return text;
 }
 
 /** The head waits for room too: whoever gets none can still be told. */

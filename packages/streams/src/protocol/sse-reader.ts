@@ -25,9 +25,9 @@ import { factsOf } from './media-type.ts';
 import type { ReadQuery } from './read-query.ts';
 import { encodeEvents, needsBase64, type SseFrame } from './sse-frames.ts';
 import { pieceMemory } from './send-slice.ts';
-import type { HeldResponse } from './response-memory.ts';
+import type { HeldResponse } from '../http/response-memory.ts';
 import type { SseConnections } from './sse.ts';
-import { untilDrained } from './write-gate.ts';
+import { untilDrained } from '../http/write-gate.ts';
 import { HEADERS } from './header-names.ts';
 
 /** Bytes of one data event while catching up. Larger: fewer events, more memory per reader. */

@@ -9,14 +9,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { HoldfastError, type Clock, type Logger, type Random } from '@holdfast/core';
 import type { StreamStore } from '../stream-store.ts';
-import { BodyBudget } from './body-budget.ts';
-import { CrossOriginPolicy } from './cross-origin-policy.ts';
+import { CrossOriginPolicy } from '../http/cross-origin-policy.ts';
 import { CursorSource } from './cursor.ts';
 import { deleteStream } from './delete-stream.ts';
 import { Exchange, type ProtocolContext } from './exchange.ts';
 import { getRead } from './get-read.ts';
 import { headStream } from './head-stream.ts';
-import { LiveReaders, type ReaderAdmission } from './live-readers.ts';
+import { EXPOSED_HEADERS } from './header-names.ts';
+import type { ReaderAdmission } from '../http/live-readers.ts';
+import { createHttpBounds, type HttpBounds } from '../http/http-bounds.ts';
 import { LongPolls } from './long-poll.ts';
 import { answerOptions } from './options.ts';
 import { postAppend } from './post-append.ts';
@@ -24,7 +25,6 @@ import { sendProblem } from './problem.ts';
 import { DEFAULT_PROTOCOL_SETTINGS, type StreamProtocolSettings } from './protocol-settings.ts';
 import { putStream } from './put-stream.ts';
 import { readFields } from './request-headers.ts';
-import { ResponseMemory } from './response-memory.ts';
 import { SseConnections, type SseCounters } from './sse.ts';
 import { isControlTarget } from './subscriptions/control-path.ts';
 import { ControlProtocol, type SubscriptionAccess } from './subscriptions/control-protocol.ts';
@@ -35,7 +35,9 @@ export interface StreamProtocolComponents {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  /** Bounds of one client's live readers; absent: none. */
+  /** Shared with whatever else is served beside; absent: its own, by the settings. */
+  readonly bounds?: HttpBounds;
+  /** Bounds of one client's live readers, where the bounds are its own; absent: none. */
   readonly readerAdmission?: ReaderAdmission;
   /** Absent: nothing is served under `__ds`. */
   readonly subscriptions?: SubscriptionAccess;
@@ -78,11 +80,9 @@ export function createStreamProtocol(
     clock: components.clock,
     logger: components.logger,
     settings: whole,
-    crossOrigin: new CrossOriginPolicy(whole.cors),
+    crossOrigin: new CrossOriginPolicy(whole.cors, EXPOSED_HEADERS),
     cursors: new CursorSource(components.clock, components.random),
-    live: new LiveReaders(whole.maxLiveReaders, components.readerAdmission),
-    bodies: new BodyBudget(whole.maxCollectedBodyBytes),
-    memory: new ResponseMemory(components.clock, whole.maxUnsentBytes),
+    ...(components.bounds ?? createHttpBounds(components, whole)),
   };
   return new HttpStreamProtocol(context, components.subscriptions);
 }

@@ -13,10 +13,12 @@ import type {
   SubscriptionInfo,
   SubscriptionStore,
 } from '../../subscriptions/subscription-store.ts';
-import { collectBody } from '../body.ts';
+import { collectBody } from '../../http/body.ts';
+import { NO_STORE } from '../../http/security-headers.ts';
 import { Exchange, type ProtocolContext } from '../exchange.ts';
 import { answerOptions } from '../options.ts';
-import { readFields, refuseCodings } from '../request-headers.ts';
+import { refuseCodings } from '../../http/codings.ts';
+import { readFields } from '../request-headers.ts';
 import { queryStart } from '../stream-path.ts';
 import { ClaimGate, requireBearer, type ClaimSettings } from './bearer-token.ts';
 import type { ControlEndpoints } from './control-endpoints.ts';
@@ -53,7 +55,6 @@ export interface StreamRoutes {
 }
 
 const JSON_TYPE: readonly string[] = ['Content-Type', 'application/json'];
-const NO_STORE: readonly string[] = ['Cache-Control', 'no-store'];
 const KEY_SET_TYPE: readonly string[] = ['Content-Type', 'application/jwk-set+json'];
 const KEY_SET_CACHING: readonly string[] = [
   'Cache-Control',

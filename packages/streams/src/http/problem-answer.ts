@@ -15,7 +15,7 @@ import {
 import type { CrossOriginPolicy } from './cross-origin-policy.ts';
 import { statusOf } from './error-status.ts';
 import { endAfterRequest } from './linger.ts';
-import { SECURITY_HEADERS } from './response-headers.ts';
+import { SECURITY_HEADERS } from './security-headers.ts';
 
 /** Kinds whose message could tell about the machine: the client gets a fixed text. */
 const PUBLIC_TEXT: Partial<Record<ErrorKind, string>> = {

@@ -4,18 +4,30 @@
  * that sends a byte at a time would make each of them an object a hundred times its size.
  * An upload that breaks off never reaches `done`: nothing of it is stored.
  */
+import type { IncomingMessage } from 'node:http';
 import { HoldfastError } from '@holdfast/core';
 import type { BodyBudget } from './body-budget.ts';
-import type { Exchange } from './exchange.ts';
 
 const EMPTY = Buffer.alloc(0);
 
 /** Capacity once a second chunk has come. */
 const FIRST_CAPACITY_BYTES = 16 * 1024;
 
+/** One request whose body is wanted. */
+export interface BodyRequest {
+  readonly request: IncomingMessage;
+  readonly fields: { readonly contentLength: string | undefined };
+  readonly context: {
+    readonly bodies: BodyBudget;
+    readonly settings: { readonly maxBodyBytes: number };
+  };
+  /** Answers. */
+  fail(error: unknown): void;
+}
+
 /** What `done` throws becomes the answer. */
 export function collectBody(
-  exchange: Exchange,
+  exchange: BodyRequest,
   done: (body: Buffer) => void,
   maxBytes: number = exchange.context.settings.maxBodyBytes,
 ): void {

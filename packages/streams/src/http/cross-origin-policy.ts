@@ -1,10 +1,9 @@
 /**
- * Which web pages may speak to the streams. Until origins are configured, only pages served from
+ * Which web pages may speak to the node. Until origins are configured, only pages served from
  * this machine. A page of another origin cannot read an answer, and its writes are refused:
  * browsers send simple POSTs without asking first, so hiding the answer would not be enough.
  */
 import { HoldfastError } from '@holdfast/core';
-import { HEADERS } from './header-names.ts';
 
 export interface CrossOriginSettings {
   /** Exact origins; `*` is every one; empty is loopback only. */
@@ -16,22 +15,8 @@ const LOOPBACK = /^https?:\/\/(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,
 /** Captures host and port. */
 const WEB_ORIGIN = /^https?:\/\/(.+)$/i;
 
-export const EXPOSED_HEADERS: string = [
-  HEADERS.streamNextOffset,
-  HEADERS.streamCursor,
-  HEADERS.streamUpToDate,
-  HEADERS.streamClosed,
-  HEADERS.streamTtl,
-  HEADERS.streamExpiresAt,
-  HEADERS.streamSseDataEncoding,
-  HEADERS.producerEpoch,
-  HEADERS.producerSeq,
-  HEADERS.producerExpectedSeq,
-  HEADERS.producerReceivedSeq,
-  'ETag',
-  'Location',
-  'Retry-After',
-].join(', ');
+/** What a page may read of an answer besides what browsers always show. */
+const EXPOSED: readonly string[] = ['ETag', 'Location', 'Retry-After'];
 
 /** Of the page itself, or typed by a person. */
 const OWN_SITE: ReadonlySet<string> = new Set(['same-origin', 'none']);
@@ -43,10 +28,13 @@ const MAX_REMEMBERED = 64;
 
 export class CrossOriginPolicy {
   readonly #any: boolean;
+  readonly #exposed: string;
   readonly #configured: ReadonlySet<string>;
   readonly #headers = new Map<string, readonly string[]>();
 
-  constructor(settings: CrossOriginSettings) {
+  /** @param exposed names of further headers that a page may read. */
+  constructor(settings: CrossOriginSettings, exposed: readonly string[] = []) {
+    this.#exposed = [...exposed, ...EXPOSED].join(', ');
     this.#any = settings.allowOrigin.includes('*');
     this.#configured = new Set(settings.allowOrigin);
   }
@@ -92,7 +80,7 @@ export class CrossOriginPolicy {
       'Access-Control-Allow-Origin',
       allowed,
       'Access-Control-Expose-Headers',
-      EXPOSED_HEADERS,
+      this.#exposed,
       ...(this.#any ? [] : VARY),
     ];
     if (this.#headers.size >= MAX_REMEMBERED) this.#headers.clear();
