@@ -16,11 +16,12 @@ let timer: NodeJS.Timeout | undefined;
 
 export const holdProcess: HoldProcess = () => {
   let held = true;
-  if (++holders === 1) timer = setInterval(() => undefined, LONGEST_MS);
+  timer ??= setInterval(() => undefined, LONGEST_MS);
+  if (++holders === 1) timer.ref();
   return () => {
     if (!held) return;
     held = false;
-    if (--holders === 0) clearInterval(timer);
+    if (--holders === 0) timer?.unref(); // and kept: calls begin and end all the time
   };
 };
 

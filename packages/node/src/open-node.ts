@@ -88,6 +88,7 @@ async function open(
   const components = componentsFor(settings, given);
   const { clock, random, logger } = components;
   const keys = keyObjects === undefined ? undefined : new KeyRing(keyObjects, random);
+  const hold = given.holdProcess ?? holdProcess;
   const publicUrl = new PublicUrl(settings.publicUrl);
   const endpoints = controlEndpoints(settings.basePath, () => publicUrl.current);
   const engines = createEngines(components, settings, tuning, endpoints);
@@ -128,8 +129,8 @@ async function open(
       {
         ...{ database, engines, publicUrl, protocol, router, administration, clients, health },
         ...{ clock, logger },
-        kv: new EmbeddedKv(engines.kv),
-        holdProcess: given.holdProcess ?? holdProcess,
+        kv: new EmbeddedKv(engines.kv, hold),
+        holdProcess: hold,
         release: async () => backup?.release(),
       },
       settings,

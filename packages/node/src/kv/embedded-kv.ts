@@ -1,28 +1,39 @@
 /**
  * Key-value stores without HTTP: `node.kv`. Names that begin with `_` are the node's own.
  *
- * Owner: the node; a store that its user forgets to close ends with it.
+ * Owner: the node; whatever goes on in a store ends with it.
  */
 import { HoldfastError } from '@holdfast/core';
 import type { KvStore } from '@holdfast/kv';
+import type { HoldProcess } from '../node-keep-alive.ts';
 import type { KvStores, KvStoresOptions, KvStoreSummary } from './kv-stores.ts';
+import { NodeKvStore } from './node-kv-store.ts';
+import { StorePool } from './store-pool.ts';
+import { closedStore } from './store-steps.ts';
 
 export class EmbeddedKv {
   readonly #stores: KvStores;
+  readonly #pool: StorePool;
+  readonly #hold: HoldProcess;
+  #closed = false;
 
-  constructor(stores: KvStores) {
+  constructor(stores: KvStores, hold: HoldProcess) {
     this.#stores = stores;
+    this.#pool = new StorePool(stores);
+    this.#hold = hold;
   }
 
   /**
-   * The store of this name: empty until something is put.
+   * The store of this name: empty until something is put. Costs no more than an object, and need not
+   * be closed.
    *
    * @throws `INVALID_ENTRY_KEY` for what is no name, or one of the node's own; `QUOTA_EXCEEDED` when
    * too many stores are in use; `CLOSED`.
    */
   store(name: string): KvStore {
     assertOwn(name);
-    return this.#stores.store(name);
+    if (this.#closed) throw closedStore();
+    return new NodeKvStore(name, this.#pool, this.#hold);
   }
 
   /** Stores that hold an entry: shorter names first, then by their bytes. */
@@ -34,6 +45,7 @@ export class EmbeddedKv {
 
   /** The node's: every store ends. Idempotent. */
   close(): Promise<void> {
+    this.#closed = true;
     return this.#stores.close();
   }
 }
