@@ -265,6 +265,10 @@ export const ERROR_CODES = {
   /** The transaction over signed records ended: by itself, or for lack of time. Do: begin it anew. */
   TRANSACTION_GONE: 'missing', // reserved: the engines of records
   /**
+   * The store has no entry of this key, or it has expired. Do: put it, or stop.
+   */
+  ENTRY_NOT_FOUND: 'missing',
+  /**
    * The bytes at this offset were given up by retention. Do: read from the first offset that is
    * kept.
    */

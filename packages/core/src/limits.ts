@@ -259,6 +259,20 @@ export const LIMITS = {
   maxConnections: 30_000,
   /** Streams of one page of the list route. Beyond: `INVALID_QUERY`. */
   maxListedStreams: 1_000,
+  /** Stores of one page of `GET /v1/kv`. Beyond: `INVALID_QUERY`. */
+  maxListedStores: 1_000,
+  /** Values of one page of a store, by HTTP: it ends sooner then, and the next one goes on. */
+  maxPageBytes: (4 * MIB) as number,
+  /** Entries that such a page reads at first, until it is known how large they are. */
+  firstPageEntries: 16,
+  /** Times that `If-Match: *` looks again for the entry others write meanwhile. Beyond: `COMMIT_QUEUE_FULL`. */
+  maxConditionTries: 64,
+  /** Changes that one watch sends before others have their turn. */
+  changesPerTurn: 256,
+  /** Newest changes as they are sent to those who watch, kept for all of them. */
+  sharedChangeFrames: 256,
+  /** Their bytes; a larger one is made for each. */
+  sharedChangeFrameBytes: (2 * MIB) as number,
   /** `Retry-After` on 503 and 507. */
   retryAfterSeconds: 1,
 

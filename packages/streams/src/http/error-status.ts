@@ -24,6 +24,8 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
   REQUEST_TIMEOUT: 408,
   STREAM_GONE: 410,
   OFFSET_TRIMMED: 410,
+  CHANGES_TRIMMED: 410,
+  PRECONDITION_FAILED: 412,
   URL_TOO_LONG: 414,
   UNSUPPORTED_ENCODING: 415,
   EXPECTATION_FAILED: 417,
@@ -37,8 +39,9 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
   PRODUCER_FENCED: 403,
   WRITER_FENCED: 503,
   DIRECTORY_LOCKED: 503,
-  // Of the node's own keys, never of a client's.
+  // Of the node's own keys and stores, never of a client's.
   KEY_MISSING: 503,
+  DRIVER_MISSING: 503,
 };
 
 export function statusOf(error: HoldfastError): number {

@@ -125,7 +125,7 @@ function zoneMs(sign: string | undefined, hours: number, minutes: number): numbe
 }
 
 function invalidInstant(): HoldfastError {
-  return new HoldfastError('INVALID_TTL', 'stream-expires-at is not an RFC 3339 timestamp');
+  return new HoldfastError('INVALID_TTL', 'the expiry is not an RFC 3339 timestamp');
 }
 
 /** All three or none (PROTOCOL 5.2.1). Throws `INVALID_PRODUCER`. */
