@@ -18,6 +18,7 @@ export * from './node-file-system.ts';
 export * from './node-random.ts';
 export * from './positions.ts';
 export * from './random.ts';
+export * from './record-limits.ts';
 export * from './sparse-bytes.ts';
 export * from './system-error.ts';
 export * from './turns.ts';
