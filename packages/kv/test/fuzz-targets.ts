@@ -1,7 +1,9 @@
 /** The parsers of this package, for its test and for `npm run fuzz`. */
+import { createSecretKey } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { crc32c, type ShardId } from '@holdfast/core';
-import type { FuzzTarget } from '@holdfast/testkit';
+import { crc32c, KeyRing, type ShardId } from '@holdfast/core';
+import { type FuzzTarget, SeededRandom } from '@holdfast/testkit';
+
 import { decodeKvRecord, encodeKvRecord } from '../src/engine/kv-operation-codec.ts';
 import { KV_RECORDS, type KvRecord, type StoredFacts } from '../src/engine/kv-operations.ts';
 import {
@@ -21,6 +23,7 @@ import {
   nameOfRow,
   valueRowKey,
 } from '../src/engine/kv-rows.ts';
+import { ValueSealer } from '../src/encrypted/value-sealer.ts';
 import { encodeEnvelope, openEnvelope } from '../src/envelope.ts';
 import { decodePageToken, encodePageToken } from '../src/page-token.ts';
 
@@ -102,6 +105,26 @@ const envelopeTarget: FuzzTarget = {
   parse: (input) => openEnvelope('key', input),
 };
 
+const SEALER = new ValueSealer(
+  new KeyRing([createSecretKey(Buffer.alloc(32, 1))], new SeededRandom(1)),
+  'a store',
+);
+const SEALED_CHECKSUM_AT = 41;
+
+const sealedTarget: FuzzTarget = {
+  name: 'kv-sealed-value',
+  corpus: ['', 'value'].map((value) => SEALER.seal('key', Buffer.from(value), 7)),
+  codes: ['CHECKSUM_MISMATCH', 'KEY_MISSING', 'FORMAT_UNSUPPORTED'],
+  reseal(mutant) {
+    const sealed = Buffer.from(mutant);
+    if (sealed.length < SEALED_CHECKSUM_AT + 4) return sealed;
+    const sum = crc32c(Buffer.from('key'), crc32c(sealed.subarray(0, SEALED_CHECKSUM_AT)));
+    sealed.writeUInt32LE(sum, SEALED_CHECKSUM_AT);
+    return sealed;
+  },
+  parse: (input) => SEALER.open({ key: 'key', value: input, version: 7 }),
+};
+
 const PAGE = { order: 'created', prefix: 'k' } as const;
 
 /** The bytes behind the text of a token. */
@@ -128,5 +151,6 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
   recordTarget as FuzzTarget,
   rowTarget,
   envelopeTarget,
+  sealedTarget,
   tokenTarget,
 ];

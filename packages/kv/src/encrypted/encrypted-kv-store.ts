@@ -3,11 +3,11 @@
  *
  * What is readable there: keys, versions, expiries, the length of values, and when they are written.
  *
- * What is found (`CHECKSUM_MISMATCH`, and the value is not given out): any change of a value; one that
- * was moved to another key or from the store of another context; bytes that nobody here sealed, also plain
- * ones; and of values put with a stamp, which is what tiers do, any other version of the same key in its place.
- * What is not found: an entry that is missing; one that was put back as a whole, with its version; an older
- * value of the same key, both put without a stamp; a changed expiry, `seq` or epoch. Tiers
+ * What is found (`CHECKSUM_MISMATCH`, and the value is not given out): any change of a value; one
+ * that was moved to another key, or comes from another context; bytes that nobody here sealed, plain
+ * ones too; and a value that was put with a stamp, as tiers put theirs, at any version but its own.
+ * What is not found: an entry that is missing; one that was put back as a whole, with its version; an
+ * older value of the same key that was put without a stamp; a changed expiry, `seq` or epoch. Tiers
  * find these where primary and backup do not have them alike (`verify`).
  *
  * Invariants

@@ -6,6 +6,8 @@
  *    that was read. It keeps its value, its place of creation and its expiry; its version rises, and
  *    who watches is told of a put.
  * 2. It may end anywhere and begin again: what is under the active key already is left as it is.
+ * 3. What a tier holds and its tiers do not know, an old copy that is never shown, is replaced by itself
+ *    at the version it has: a higher one would look like that of another writer.
  */
 import { hasCode, type KeyRing } from '@holdfast/core';
 import { unsupported } from '../kv-errors.ts';
@@ -29,7 +31,7 @@ export interface RewrapReport {
   readonly values: number;
   /** Of these, written again. */
   readonly rewrapped: number;
-  /** Of these, left under an older key: `through` has no such entry. They go when it deletes them. */
+  /** Of these, left under an older key: `through` does not know them, and the store has no batches. */
   readonly left: number;
 }
 
@@ -53,9 +55,10 @@ export async function rewrapValues(
     if (sealer.keyIdOf(entry) === activeId) {
       report = { ...report, values: values + 1 };
     } else {
-      const by = isReserved(entry.key) ? view : through;
-      const isThere = await writeAgain(by, entry.key, signal);
-      report = isThere
+      const isDone =
+        (await writeAgain(isReserved(entry.key) ? view : through, entry.key, signal)) ||
+        (await replace(view, entry.key, signal));
+      report = isDone
         ? { ...report, values: values + 1, rewrapped: rewrapped + 1 }
         : { ...report, values: values + 1, left: left + 1 };
     }
@@ -73,14 +76,36 @@ async function writeAgain(
   const entry = await store.getEntry(key, { signal });
   if (entry === undefined) return false;
   const { value, version, expiresAtMs } = entry;
-  try {
-    await store.put(key, value, {
-      ifVersion: version,
-      signal,
-      ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
-    });
-  } catch (error) {
+  return unlessChanged(store.put(key, value, { ifVersion: version, expiresAtMs, signal }));
+}
+
+/** I3. False: the store has no batches to do it in. */
+async function replace(
+  view: KvStore,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const entry = await view.getEntry(key, { signal });
+  if (entry === undefined) return true;
+  const { atomicBatch, stamps } = view.capabilities;
+  if (!atomicBatch || !stamps) return false;
+  const { value, seq, version, epoch, expiresAtMs } = entry;
+  const stamp = { seq, version, epoch };
+  return unlessChanged(
+    view.batch(
+      [
+        { type: 'del', key, ifVersion: version },
+        { type: 'put', key, value, expiresAtMs, stamp },
+      ],
+      { signal },
+    ),
+  );
+}
+
+/** I1. */
+async function unlessChanged(write: Promise<unknown>): Promise<true> {
+  await write.catch((error: unknown) => {
     if (!hasCode(error, 'PRECONDITION_FAILED')) throw error;
-  }
+  });
   return true;
 }

@@ -119,11 +119,10 @@ export class ValueSealer {
   /** The key that it is under; throws `CHECKSUM_MISMATCH`. Says nothing of the value itself. I2. */
   keyIdOf(found: FoundValue): number {
     const sealed = bufferOf(found.value);
-    if (
-      sealed.length < SEAL_BYTES ||
-      sealed.readUInt32LE(0) !== MAGIC ||
-      sealed.readUInt32LE(CHECKSUM_AT) !== checksum(sealed, Buffer.from(found.key))
-    ) {
+    if (sealed.length < SEAL_BYTES || sealed.readUInt32LE(0) !== MAGIC) {
+      throw changed(found, 'is not encrypted: it was damaged, or put without a key');
+    }
+    if (sealed.readUInt32LE(CHECKSUM_AT) !== checksum(sealed, Buffer.from(found.key))) {
       throw changed(found);
     }
     if (sealed[4] !== FORMAT_VERSION) {
@@ -177,10 +176,8 @@ function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function changed({ key }: FoundValue): HoldfastError {
-  return new HoldfastError(
-    'CHECKSUM_MISMATCH',
-    'a value of an encrypted store is not the one that was written',
-    { details: { key } },
-  );
+function changed({ key }: FoundValue, how = 'is not the one that was written'): HoldfastError {
+  return new HoldfastError('CHECKSUM_MISMATCH', `a value of an encrypted store ${how}`, {
+    details: { key },
+  });
 }
