@@ -5,12 +5,19 @@ import { closeInOrder } from './close-in-order.ts';
 import type { NodeComponents } from './node-components.ts';
 import { NodeEngines } from './node-engines.ts';
 
-/** Opens `dir` without its backup, counts its streams, and closes it. */
+/** What an opened copy holds. */
+export interface CopyContents {
+  readonly streams: number;
+  /** Key-value stores that hold an entry. */
+  readonly stores: number;
+}
+
+/** Opens `dir` without its backup, counts what it holds, and closes it. */
 export async function openCopy(
   dir: string,
   { fileSystem, clock, random, logger }: NodeComponents,
   keys: KeyRing | undefined,
-): Promise<number> {
+): Promise<CopyContents> {
   const engines = NodeEngines.idle({ clock, random, logger });
   const database = await openDatabase(
     { fileSystem, clock, random, logger, ...(keys === undefined ? {} : { keys }) },
@@ -18,7 +25,9 @@ export async function openCopy(
     engines.all,
   );
   try {
-    return engines.streams.list({ limit: LIMITS.maxStreams }).length;
+    let stores = 0;
+    for await (const _ of engines.kv.stores()) stores++;
+    return { streams: engines.streams.list({ limit: LIMITS.maxStreams }).length, stores };
   } finally {
     await closeInOrder([() => engines.close(), () => database.close()]);
   }

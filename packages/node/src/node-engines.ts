@@ -61,17 +61,19 @@ export class NodeEngines {
     this.all = [this.streams, this.subscriptions, this.kv];
   }
 
-  /** Engines of a database that is looked at or moved: nobody is woken by what it holds. */
+  /** Engines of a database that is looked at or moved: nobody is woken by what
+   * it holds, and no entry is removed from it. */
   static idle({
     clock,
     random,
     logger,
   }: Omit<EngineComponents, 'sender' | 'endpoints'>): NodeEngines {
-    const engines = new NodeEngines({
-      ...{ clock, random, logger },
-      sender: new NodeWebhookSender({ clock }, { allowLoopback: false }),
-      endpoints: controlEndpoints('/', () => undefined),
-    });
+    const sender = new NodeWebhookSender({ clock }, { allowLoopback: false });
+    const endpoints = controlEndpoints('/', () => undefined);
+    const engines = new NodeEngines(
+      { clock, random, logger, sender, endpoints },
+      { kv: { purgeStartGraceMs: Infinity } },
+    );
     engines.subscriptions.drain();
     return engines;
   }

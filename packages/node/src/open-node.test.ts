@@ -381,6 +381,21 @@ describe('a data directory', () => {
   });
 });
 
+describe('a start that fails once its database is open', () => {
+  it('says why, and gives the directory back', async () => {
+    const fileSystem = new MemoryFileSystem();
+    const faces = {
+      get protocol(): never {
+        throw new Error('no faces today');
+      },
+    };
+    await expect(openNode({ dir: '/data' }, { fileSystem }, faces)).rejects.toThrow('no faces');
+    const node = await openNode({ dir: '/data' }, { fileSystem });
+    opened.push(node);
+    await node.kv.store('a').put('k', Buffer.from('1'));
+  });
+});
+
 describe('when the disk fails', () => {
   it('says so once, refuses every write, keeps serving reads, and closes', async () => {
     const fileSystem = new FailingFileSystem();

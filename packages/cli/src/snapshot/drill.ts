@@ -21,11 +21,11 @@ export const snapshotDrill: Command = {
     );
     if (call.json) await call.io.out(`${JSON.stringify(result)}\n`);
     else {
-      const { ok, lsn, bytes, streams, ms, problems } = result;
+      const { ok, lsn, bytes, streams, stores, ms, problems } = result;
       for (const problem of problems) await call.io.out(`${problem}\n`);
       call.io.err(
         ok
-          ? `restored and opened: LSN ${lsn}, ${byteText(bytes)}, ${streams} streams, in ${(ms / 1000).toFixed(1)} s\n`
+          ? `restored and opened: LSN ${lsn}, ${byteText(bytes)}, ${streams} streams, ${stores} key-value stores, in ${(ms / 1000).toFixed(1)} s\n`
           : 'the drill failed: with this backup alone there would be no restore\n',
       );
     }

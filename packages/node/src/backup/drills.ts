@@ -19,6 +19,7 @@ import {
   type Timer,
 } from '@holdfast/core';
 import { type DrillReport, drillRestore, type RestoreComponents } from '@holdfast/database';
+import type { CopyContents } from '../drill-engines.ts';
 import { isoTime } from './snapshot-summary.ts';
 import { eitherSignal, type WorkOptions } from './work.ts';
 
@@ -32,6 +33,8 @@ export interface DrillResult {
   readonly bytes: number;
   /** Found in the opened copy. */
   readonly streams: number;
+  /** Key-value stores that hold an entry; the same. */
+  readonly stores: number;
   readonly ms: number;
   /** Empty when `ok`. */
   readonly problems: readonly string[];
@@ -54,8 +57,8 @@ export interface DrillParts {
   readonly repositoryId: () => string | undefined;
   /** What is surely in the backup now. */
   readonly archivedLsn: () => number;
-  /** Opens the copy as a node would, and counts its streams. */
-  readonly open: (dir: string) => Promise<number>;
+  /** Opens the copy as a node would, and counts what it holds. */
+  readonly open: (dir: string) => Promise<CopyContents>;
 }
 
 export class Drills {
@@ -131,7 +134,7 @@ export class Drills {
     const { restore, clock, logger, scratch, repositoryId, archivedLsn, open } = this.#parts;
     const wanted = archivedLsn();
     const id = repositoryId();
-    let streams = 0;
+    let found: CopyContents = { streams: 0, stores: 0 };
     const report = await drillRestore(
       restore,
       {
@@ -141,29 +144,32 @@ export class Drills {
           onProgress?.({ phase, done, total, unit: phase === 'log' ? 'records' : 'bytes' }),
       },
       async (dir) => {
-        streams = await open(dir); // I2
+        found = await open(dir); // I2
         return [];
       },
       eitherSignal(this.#closing.signal, signal),
     );
-    const result = resultOf(report, { streams, wanted, atMs: clock.now() });
+    const result = resultOf(report, found, { wanted, atMs: clock.now() });
     this.#last = result;
     if (result.ok) this.#passed++;
     else this.#failed++;
     const { ok, lsn, ms, problems } = result;
-    if (ok) logger.info('drill-passed', { lsn, ms, streams });
+    if (ok) logger.info('drill-passed', { lsn, ms, ...found });
     else logger.error('drill-failed', { lsn, ms, problems: problems.join('; ') });
     return result;
   }
 }
 
 interface Findings {
-  readonly streams: number;
   readonly wanted: number;
   readonly atMs: number;
 }
 
-function resultOf(report: DrillReport, { streams, wanted, atMs }: Findings): DrillResult {
+function resultOf(
+  report: DrillReport,
+  { streams, stores }: CopyContents,
+  { wanted, atMs }: Findings,
+): DrillResult {
   const { snapshotId, lsn, ms, bytes } = report;
   const problems = [...report.problems];
   if (lsn !== undefined && lsn < wanted) {
@@ -176,6 +182,7 @@ function resultOf(report: DrillReport, { streams, wanted, atMs }: Findings): Dri
     ...(snapshotId === undefined ? {} : { snapshot: snapshotId }),
     bytes,
     streams,
+    stores,
     ms: Math.round(ms),
     problems,
   };
