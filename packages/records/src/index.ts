@@ -2,6 +2,7 @@ export * from './base32.ts';
 export * from './coordinate.ts';
 export * from './key-pair.ts';
 export * from './member-proof.ts';
+export * from './message-codec.ts';
 export * from './messages.ts';
 export * from './neighbourhood.ts';
 export * from './record-descriptor.ts';

@@ -1,6 +1,7 @@
 /**
- * Numbers of the writes of one subkey: 0, 1, 2, ... to 2^53 - 1, eight bytes on the wire. No clock is
- * in them. A subkey that was never written has none: `undefined`, which comes before all.
+ * Numbers of the writes of one subkey: 0, 1, 2, ... to 2^53 - 2, so that a number and "none" fit one
+ * safe integer. No clock is in them. A subkey that was never written has none: `undefined`, which
+ * comes before all.
  */
 import { HoldfastError } from '@holdfast/core';
 
@@ -8,10 +9,12 @@ declare const brand: unique symbol;
 export type Sequence = number & { readonly [brand]: 'Sequence' };
 
 export const FIRST_SEQUENCE: Sequence = 0 as Sequence;
-export const LAST_SEQUENCE: Sequence = Number.MAX_SAFE_INTEGER as Sequence;
+export const LAST_SEQUENCE: Sequence = (Number.MAX_SAFE_INTEGER - 1) as Sequence;
 
 export function isSequence(value: unknown): value is Sequence {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
+  return (
+    Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= LAST_SEQUENCE
+  );
 }
 
 export function sequence(value: number): Sequence {

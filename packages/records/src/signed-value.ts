@@ -164,7 +164,7 @@ function valueOf(blob: Buffer, signature: Buffer): SignedValue {
     throw invalid(`kind=${blob[1]} length=${blob.length}`);
   }
   const sequence = Number(blob.readBigUInt64LE(2));
-  if (!isSequence(sequence)) throw invalid('the sequence number is above 2^53 - 1');
+  if (!isSequence(sequence)) throw invalid('the sequence number is above 2^53 - 2');
   const writer = writerIn(blob.subarray(WRITER_AT, NONCE_AT));
   return { kind, sequence, writer, blob, signature, digest: digestOf(blob) };
 }
