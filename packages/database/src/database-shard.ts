@@ -14,11 +14,12 @@ import {
   type ExtentRef,
   type KeyRange,
   Memtable,
-  mergeRows,
+  mergeRowBatches,
   type Row,
+  type RowSource,
   type Table,
 } from '@holdfast/tables';
-import type { CollectingShard } from './engine.ts';
+import type { CollectingShard, StoredRow } from './engine.ts';
 import type { ExtentStore } from './extent-store.ts';
 
 export class DatabaseShard implements CollectingShard {
@@ -65,17 +66,19 @@ export class DatabaseShard implements CollectingShard {
     return this.#memtable.get(key) ?? this.#frozen?.get(key);
   }
 
-  async *scan(range: KeyRange): AsyncGenerator<Row & { readonly value: Buffer }> {
+  async *scan(range: KeyRange): AsyncGenerator<StoredRow, void, undefined> {
+    for await (const batch of this.scanBatches(range)) for (const row of batch) yield row;
+  }
+
+  async *scanBatches(range: KeyRange): AsyncGenerator<readonly StoredRow[], void, undefined> {
     const tables = this.#tables;
     for (const table of tables) table.retain();
     try {
-      const sources: (Iterable<Row> | AsyncIterable<Row>)[] = [this.#memtable.scan(range)];
+      const sources: RowSource[] = [this.#memtable.scan(range)];
       if (this.#frozen !== undefined) sources.push(this.#frozen.scan(range));
       for (const table of tables) sources.push(table.scan(range));
-      for await (const row of mergeRows(sources, { dropTombstones: true })) {
-        assert(row.value !== undefined, 'merge kept a tombstone');
-        yield row as Row & { readonly value: Buffer };
-      }
+      const batches = mergeRowBatches(sources, { dropTombstones: true, eager: true });
+      for await (const batch of batches) yield batch as readonly StoredRow[];
     } finally {
       for (const table of tables) table.release();
     }

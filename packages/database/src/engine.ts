@@ -93,12 +93,17 @@ export interface MovedExtent {
   readonly to: ExtentRef;
 }
 
+/** A row that is there: no tombstone. */
+export type StoredRow = Row & { readonly value: Buffer };
+
 /** Read access to one shard's rows and extents. */
 export interface Shard {
   readonly id: ShardId;
   get(key: Buffer): Promise<Buffer | undefined>;
-  /** In key order; a stable view of the moment it was opened. */
-  scan(range: KeyRange): AsyncIterable<Row & { readonly value: Buffer }>;
+  /** In key order; a stable view of the moment of its first step. */
+  scan(range: KeyRange): AsyncIterable<StoredRow>;
+  /** The same, as many at a time as are at hand: a promise for each of them would cost more than they do. */
+  scanBatches(range: KeyRange): AsyncGenerator<readonly StoredRow[], void, undefined>;
   /**
    * Bytes `offset` to `offset + length` of an extent as checked, consecutive views, in
    * memory or read from disk. Damage rejects with `CHECKSUM_MISMATCH`.

@@ -48,6 +48,7 @@ export {
   repositoriesIn,
   type RepositoryChoice,
 } from './backup/restore/restore-repository.ts';
+export { rowsOfAllShards } from './all-rows.ts';
 export type { KeyHolder, KeyStatus, KeyUse } from './key-care.ts';
 export { DATABASE_CUT_POINTS, type DatabaseCutPoint } from './cut-points.ts';
 export { Database, type DatabaseState, type DatabaseStats } from './database.ts';

@@ -107,6 +107,7 @@ function bound(shard: CollectingShard): CollectingShard {
     id: shard.id,
     get: (key) => shard.get(key),
     scan: (range) => shard.scan(range),
+    scanBatches: (range) => shard.scanBatches(range),
     readExtent: (ref, offset, length) => shard.readExtent(ref, offset, length),
     put: (key, value) => shard.put(key, value),
     delete: (key) => shard.delete(key),

@@ -12,7 +12,8 @@
 import { type Clock, type Effect, isHoldfastError, LIMITS } from '@holdfast/core';
 import { assertCount, checkBatch } from './checked-writes.ts';
 import { isExpired } from './decide-write.ts';
-import type { KeyInterval, KvBackend, KvScanOptions } from './kv-backend.ts';
+import { EntryWalk } from './entry-walk.ts';
+import type { KeyInterval, KvBackend } from './kv-backend.ts';
 import { abortedError, closedError, unsupported } from './kv-errors.ts';
 import { assertKey, behindKey, intervalOf, isEmptyInterval } from './kv-key.ts';
 import type {
@@ -124,9 +125,13 @@ export class BackedKvStore implements KvStore {
       throw new TypeError(`limit is above ${LIMITS.maxPageEntries}: ${limit}`);
     }
     const entries: KvEntry[] = [];
-    for await (const entry of this.#pageEntries(options, limit + 1)) {
-      entries.push(entry);
-      if (entries.length > limit) break;
+    const prefix = options.prefix ?? '';
+    walk: for await (const batch of this.#steps(this.#pageBatches(options, limit + 1), signal)) {
+      for (const entry of batch) {
+        if (!entry.key.startsWith(prefix) || !this.#lives(entry)) continue;
+        entries.push(entry);
+        if (entries.length > limit) break walk;
+      }
     }
     if (entries.length <= limit) return { entries, next: undefined };
     entries.pop();
@@ -218,46 +223,39 @@ export class BackedKvStore implements KvStore {
     return signal === undefined ? done : unlessEnded(signal, done, 'unknown');
   }
 
-  async *#walk<T>(range: KvRange, pick: (entry: KvEntry) => T): AsyncGenerator<T, void, undefined> {
+  #walk<T>(range: KvRange, pick: (entry: KvEntry) => T): AsyncIterable<T> {
+    const { signal, limit = Infinity } = range;
+    return new EntryWalk<KvEntry, T>({
+      open: () => this.#steps(this.#scan(range), signal),
+      check: () => this.#enter(signal),
+      wants: (entry) => this.#lives(entry),
+      pick,
+      limit,
+    });
+  }
+
+  #scan(range: KvRange): AsyncIterable<readonly KvEntry[]> {
     const { signal, reverse = false, limit = Infinity } = range;
     this.#enter(signal);
     if (limit !== Infinity) assertCount('limit', limit);
     const interval = intervalOf(range);
-    if (limit === 0 || isEmptyInterval(interval)) return;
-    const batches = this.#backend.scan(interval, { reverse, limit });
-    let given = 0;
-    for await (const batch of this.#steps(batches, signal)) {
-      for (const entry of batch) {
-        this.#enter(signal);
-        if (entry.expiresAtMs !== undefined && isExpired(entry, this.#clock.now())) continue;
-        yield pick(entry);
-        if (++given >= limit) return;
-      }
-    }
+    if (limit === 0 || isEmptyInterval(interval)) return nothing();
+    return this.#backend.scan(interval, { reverse, limit });
   }
 
-  async *#pageEntries(
-    options: KvPageOptions,
-    limit: number,
-  ): AsyncGenerator<KvEntry, void, undefined> {
-    const { order, reverse = false, prefix, token, signal } = options;
+  #lives({ expiresAtMs }: KvEntry): boolean {
+    return expiresAtMs === undefined || !isExpired({ expiresAtMs }, this.#clock.now());
+  }
+
+  #pageBatches(options: KvPageOptions, limit: number): AsyncIterable<readonly KvEntry[]> {
+    const { order, reverse = false, prefix, token } = options;
     const last = token === undefined ? options.behind : decodePageToken(this.id, options, token);
     const interval = intervalOf({ prefix });
-    const scan: KvScanOptions = { reverse, limit };
-    const batches =
-      order === 'key'
-        ? this.#backend.scan(behind(interval, last?.key, reverse), scan)
-        : this.#backend.scanCreated(last, {
-            reverse,
-            limit: prefix === undefined ? limit : Infinity,
-          });
-    for await (const batch of this.#steps(batches, signal)) {
-      for (const entry of batch) {
-        if (prefix !== undefined && !entry.key.startsWith(prefix)) continue;
-        if (entry.expiresAtMs !== undefined && isExpired(entry, this.#clock.now())) continue;
-        yield entry;
-      }
+    if (order === 'key') {
+      return this.#backend.scan(behind(interval, last?.key, reverse), { reverse, limit });
     }
+    const most = prefix === undefined ? limit : Infinity;
+    return this.#backend.scanCreated(last, { reverse, limit: most });
   }
 
   /** Each step ends with the signal or the store. I3. */
@@ -333,6 +331,8 @@ export function unlessEnded<Result>(
     );
   });
 }
+
+async function* nothing(): AsyncGenerator<never, void, undefined> {}
 
 /** Rule 20. */
 function failing(error: unknown): AsyncIterable<never> {

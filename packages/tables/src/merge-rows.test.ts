@@ -38,6 +38,24 @@ describe('merging rows', () => {
     expect(plain(batches.flat())).toEqual(plain(rows));
   });
 
+  test('who asks for it gets what is there before a source is waited for', async () => {
+    const rows = Array.from({ length: 8 }, (_, i) => row(String(i), 'v'));
+    const asked: number[] = [];
+    const slow = (from: number): RowSource => ({
+      async *batches() {
+        for (let at = from; at < rows.length; at += 4) {
+          asked.push(at);
+          yield rows.slice(at, at + 2);
+        }
+      },
+    });
+    const sources = [slow(0), slow(2)];
+    const batches = mergeRowBatches(sources, { dropTombstones: false, eager: true });
+    expect(plain((await batches.next()).value ?? [])).toEqual(plain(rows.slice(0, 2)));
+    expect(asked).toEqual([0, 2]);
+    expect(plain((await collect(batches)).flat())).toEqual(plain(rows.slice(2)));
+  });
+
   test('sources are closed when the consumer stops early and when a source fails', async () => {
     let closed = 0;
     async function* endless(fails: boolean): AsyncGenerator<Row> {

@@ -7,14 +7,17 @@
  * 3. The work is synchronous within a batch: promises are paid per block, not per row.
  * 4. However the consumer stops, every source is closed.
  */
+import { compareRowKeys } from './key-order.ts';
 import type { Row } from './row.ts';
 import type { BatchedRows } from './table-scan.ts';
 
-export type RowSource = Iterable<Row> | AsyncIterable<Row> | BatchedRows;
+export type RowSource = Iterable<Row> | AsyncIterable<Row> | Pick<BatchedRows, 'batches'>;
 
 export interface MergeOptions {
   /** Only right when nothing older than the sources exists. */
   readonly dropTombstones: boolean;
+  /** Gives what it has before it waits for more: for who may stop soon. Smaller batches. */
+  readonly eager?: boolean;
 }
 
 /** Rows handed on at a time; bounds how long a merge keeps the turn. */
@@ -36,7 +39,9 @@ export async function* mergeRowBatches(
   const cursors = sources.map((source, age) => new Cursor(batchesOf(source), age));
   try {
     const heap: Cursor[] = [];
-    for (const cursor of cursors) if (await cursor.refill()) heap.push(cursor);
+    // All begin in one turn: what they see is of one moment.
+    const begun = await Promise.all(cursors.map((cursor) => cursor.refill()));
+    for (const [at, cursor] of cursors.entries()) if (begun[at] === true) heap.push(cursor);
     for (let i = (heap.length >> 1) - 1; i >= 0; i--) sink(heap, i);
     let batch: Row[] = [];
     let last: Cursor | undefined;
@@ -46,15 +51,21 @@ export async function* mergeRowBatches(
       const { row } = top;
       // I1: one source never repeats a key, so only a change of source can.
       const hidden =
-        last !== top && lastKey !== undefined && Buffer.compare(row.key, lastKey) === 0;
+        last !== top && lastKey !== undefined && compareRowKeys(row.key, lastKey) === 0;
       if (!hidden) {
         last = top;
         lastKey = row.key;
         if (row.value !== undefined || !options.dropTombstones) batch.push(row);
       }
-      if (!top.advance() && !(await top.refill())) {
-        const replacement = heap.pop() as Cursor;
-        if (heap.length > 0) heap[0] = replacement;
+      if (!top.advance()) {
+        if (options.eager === true && batch.length > 0) {
+          yield batch;
+          batch = [];
+        }
+        if (!(await top.refill())) {
+          const replacement = heap.pop() as Cursor;
+          if (heap.length > 0) heap[0] = replacement;
+        }
       }
       if (heap.length > 1) sink(heap, 0);
       if (batch.length >= BATCH_ROWS) {
@@ -150,6 +161,6 @@ function sink(heap: Cursor[], at: number): void {
 }
 
 function before(a: Cursor, b: Cursor): boolean {
-  const order = Buffer.compare(a.row.key, b.row.key);
+  const order = compareRowKeys(a.row.key, b.row.key);
   return order < 0 || (order === 0 && a.age < b.age);
 }

@@ -15,6 +15,7 @@
  * payload that does not follow the layout is `FORMAT_INVALID`.
  */
 import { HoldfastError } from '@holdfast/core';
+import { compareWithin } from './key-order.ts';
 import type { Row } from './row.ts';
 
 const ROW_HEADER_BYTES = 6;
@@ -136,7 +137,7 @@ export class RowBlock {
 
   #compareKey(index: number, key: Buffer): number {
     const start = this.#start(index);
-    return this.#payload.compare(key, 0, key.length, start + ROW_HEADER_BYTES, this.#keyEnd(start));
+    return compareWithin(this.#payload, start + ROW_HEADER_BYTES, this.#keyEnd(start), key);
   }
 
   #start(index: number): number {

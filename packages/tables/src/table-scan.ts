@@ -39,9 +39,11 @@ export class TableScan implements BatchedRows {
       let aheadBytes = 0;
       let group = from === undefined ? 0 : this.#root.firstAtOrAfter(from);
       for (; group < this.#root.count; group++) {
-        const places = await this.#dataBlocks(group);
-        for (let next = 0; next < places.length;) {
-          const run = runOf(places, next, aheadBytes);
+        const index = await this.#index(group);
+        let next = from === undefined ? 0 : index.firstAtOrAfter(from);
+        const last = this.#lastBlock(index);
+        while (next <= last) {
+          const run = runOf(index, next, last, aheadBytes);
           for (const payload of await this.#read(run)) {
             const block = new RowBlock(payload);
             const first = from === undefined ? 0 : block.firstAtOrAfter(from);
@@ -61,20 +63,17 @@ export class TableScan implements BatchedRows {
     }
   }
 
-  /** Places of the group's data blocks that may hold keys of the range. */
-  async #dataBlocks(group: number): Promise<BlockPlace[]> {
-    const { from, to } = this.#range;
+  /** One row per data block of the group, with its last key. */
+  async #index(group: number): Promise<RowBlock> {
     const place = decodeBlockPlace(this.#root.row(group).value, 0);
-    const index = new RowBlock(await this.#table.block(BLOCK_TYPES.tableIndex, place));
-    const places: BlockPlace[] = [];
-    const first = from === undefined ? 0 : index.firstAtOrAfter(from);
-    // The block whose last key is at or after `to` may begin before it; none after that does.
-    const end =
-      to === undefined ? index.count : Math.min(index.count, index.firstAtOrAfter(to) + 1);
-    for (let entry = first; entry < end; entry++) {
-      places.push(decodeBlockPlace(index.row(entry).value, 0));
-    }
-    return places;
+    return new RowBlock(await this.#table.block(BLOCK_TYPES.tableIndex, place));
+  }
+
+  /** The block whose last key is at or after `to` may begin before it; none after that does. */
+  #lastBlock(index: RowBlock): number {
+    const { to } = this.#range;
+    const last = index.count - 1;
+    return to === undefined ? last : Math.min(last, index.firstAtOrAfter(to));
   }
 
   async #read(run: readonly BlockPlace[]): Promise<readonly Buffer[]> {
@@ -84,13 +83,13 @@ export class TableScan implements BatchedRows {
   }
 }
 
-/** The blocks from `start` that stand behind each other, up to `bytes`, but at least one. */
-function runOf(places: readonly BlockPlace[], start: number, bytes: number): BlockPlace[] {
+/** The blocks from `start` to `last` that stand behind each other, up to `bytes`, but at least one. */
+function runOf(index: RowBlock, start: number, last: number, bytes: number): BlockPlace[] {
   const run: BlockPlace[] = [];
   let total = 0;
   let expected = -1;
-  for (let i = start; i < places.length; i++) {
-    const place = places[i] as BlockPlace;
+  for (let entry = start; entry <= last; entry++) {
+    const place = decodeBlockPlace(index.row(entry).value, 0);
     const size = BLOCK_HEADER_BYTES + place.payloadLength;
     if (run.length > 0 && (total + size > bytes || place.position !== expected)) break;
     run.push(place);

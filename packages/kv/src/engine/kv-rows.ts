@@ -170,6 +170,18 @@ export function nameOfRow(row: Buffer): RowName {
   return { store, key: row.toString('utf8', at), number };
 }
 
+/** Of a row that is known to be of this store: of an entry, or of its creation. */
+export function nameWithin(store: string, row: Buffer): Pick<RowName, 'key' | 'number'> {
+  const at = 2 + store.length;
+  const isCreated = row[0] === KIND.created;
+  const keyAt = isCreated ? at + NUMBER_BYTES : at;
+  if (keyAt >= row.length) throw damaged('key');
+  return {
+    key: row.toString('utf8', keyAt),
+    number: isCreated ? inverted(readNumber(row, at)) : 0,
+  };
+}
+
 /** `undefined` for rows of other engines. */
 export function identityOfRow(row: Buffer): string | undefined {
   switch (row[0]) {

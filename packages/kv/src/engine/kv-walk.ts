@@ -12,15 +12,16 @@
  * bounded distances, then piece by piece between the marks, the last first. So memory is bounded, and
  * the first entry costs a walk over everything.
  */
-import type { EngineHost, KeyRange } from '@holdfast/database';
+import { type EngineHost, type KeyRange, rowsOfAllShards } from '@holdfast/database';
 import { isExpired } from '../decide-write.ts';
 import { compareKeys } from '../kv-key.ts';
 import type { KvEntry } from '../kv-store.ts';
 import type { SortedMap } from '../sorted-map.ts';
 import type { KeyState } from './key-state.ts';
 import { entryOf, type KvReader, type ReadEntry } from './kv-reader.ts';
-import { decodeEntryRow, nameOfRow } from './kv-rows.ts';
-import { MergedRows } from './merged-rows.ts';
+import { decodeEntryRow } from './kv-rows.ts';
+import { RecentCursor } from './recent-cursor.ts';
+import { RowCursor } from './row-cursor.ts';
 import type { StoreKeys } from './store-keys.ts';
 
 const BATCH_ENTRIES = 128;
@@ -127,18 +128,23 @@ export class KvWalk {
     let batch: Met[] = [];
     for (let ended = false; !ended;) {
       const { collects } = this.#reader;
-      const rows = await MergedRows.open(this.#host, this.#order.range(low, to));
+      const rows = new RowCursor(rowsOfAllShards(this.#host, this.#order.range(low, to)));
+      const memory = new RecentCursor(this.#order.recent, to);
       try {
         while (collects === this.#reader.collects) {
-          const next = this.#next(rows, low, to);
-          if (next === undefined) {
-            ended = true;
-            break;
+          if (rows.isUsedUp) {
+            await rows.more();
+            continue; // I2
           }
-          if (next.row !== undefined) await rows.advance();
-          if (next.met === undefined) continue;
-          low = `${next.met.position}\0`;
-          batch.push(next.met);
+          const met = this.#next(rows, memory.firstAtOrAbove(low));
+          if (met === undefined) {
+            ended = rows.head === undefined;
+            if (ended) break;
+            rows.advance(); // I1
+            continue;
+          }
+          low = `${met.position}\0`;
+          batch.push(met);
           if (batch.length < most) continue;
           yield batch;
           batch = [];
@@ -150,30 +156,19 @@ export class KvWalk {
     if (batch.length > 0) yield batch;
   }
 
-  /** What comes next, and whether the row at the head is used up by it; in one turn. */
-  #next(
-    rows: MergedRows,
-    low: string,
-    to: string | undefined,
-  ): { readonly row: true | undefined; readonly met: Met | undefined } | undefined {
-    const { recent } = this.#order;
-    const found = recent.firstAtOrAbove(low);
-    const memory =
-      found !== undefined && (to === undefined || compareKeys(found, to) < 0) ? found : undefined;
+  /** What comes next, in one turn; `undefined`: the row at the head is not to be given. */
+  #next(rows: RowCursor, memory: string | undefined): Met | undefined {
     const { head } = rows;
-    if (head === undefined) {
-      return memory === undefined ? undefined : { row: undefined, met: this.#recent(memory) };
-    }
-    const name = nameOfRow(head.key);
+    if (head === undefined) return memory === undefined ? undefined : this.#recent(memory);
+    const name = rows.nameWithin(this.#keys.name);
     const position = this.#order.position(name);
-    if (memory !== undefined && compareKeys(memory, position) < 0) {
-      return { row: undefined, met: this.#recent(memory) };
-    }
+    if (memory !== undefined && compareKeys(memory, position) < 0) return this.#recent(memory);
     const { key } = name;
-    if (this.#keys.get(key)?.dirty === true) return { row: true, met: undefined }; // I1
-    if (!this.#order.whole) return { row: true, met: { position, key, entry: undefined } };
+    if (this.#keys.get(key)?.dirty === true) return undefined; // I1
+    rows.advance();
+    if (!this.#order.whole) return { position, key, entry: undefined };
     const entry = decodeEntryRow(head.value);
-    return { row: true, met: { position, key, entry: entry.facts.extent ? undefined : entry } };
+    return { position, key, entry: entry.facts.extent ? undefined : entry };
   }
 
   #recent(position: string): Met {
