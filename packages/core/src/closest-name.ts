@@ -1,7 +1,11 @@
 /** The known name somebody most likely meant: for "did you mean" in settings and commands. */
 
+/** No name is longer, and looking takes time by its length: strangers send words too. */
+const LONGEST_WORD = 256;
+
 /** `undefined` when nothing is near: a wrong guess is worse than none. */
 export function closestName(word: string, known: readonly string[]): string | undefined {
+  if (word.length > LONGEST_WORD) return undefined;
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const name of known) {

@@ -14,7 +14,6 @@ import {
   controlEndpoints,
   type ControlEndpoints,
   CrossOriginPolicy,
-  createStreamProtocol,
   type StreamProtocolSettings,
   type StreamSettings,
 } from '@holdfast/streams';
@@ -25,6 +24,7 @@ import { ClientTable } from './client-table.ts';
 import { closeInOrder } from './close-in-order.ts';
 import { Health } from './health.ts';
 import { HoldfastNode } from './holdfast-node.ts';
+import { HttpFaces } from './http-faces.ts';
 import { HttpListener } from './http-listener.ts';
 import { KeySource } from './key-source.ts';
 import { nodeComponents, type NodeComponents } from './node-components.ts';
@@ -97,9 +97,10 @@ async function open(
   const database = await openStorage(components, choice, engines.all);
   try {
     const clients = new ClientTable(clock, settings);
-    const protocol = createStreamProtocol(
+    const kv = new EmbeddedKv(engines.kv, hold);
+    const faces = new HttpFaces(
       {
-        ...{ store: engines.streams, clock, random, logger, readerAdmission: clients },
+        ...{ store: engines.streams, kv, clock, random, logger, readerAdmission: clients },
         subscriptions: {
           ...{ store: engines.subscriptions, endpoints },
           claims: claimSettings(settings),
@@ -122,14 +123,16 @@ async function open(
     const crossOrigin = new CrossOriginPolicy({ allowOrigin: settings.allowedOrigins });
     const admin = new AdminRouter(administration, { clock });
     const router = new RequestRouter(
-      { protocol, admin, store: engines.streams, health, crossOrigin, clock, logger },
+      {
+        ...{ protocol: faces.streams, kv: faces.kv, admin, store: engines.streams },
+        ...{ health, crossOrigin, clock, logger },
+      },
       settings,
     );
     const node = new HoldfastNode(
       {
-        ...{ database, engines, publicUrl, protocol, router, administration, clients, health },
-        ...{ clock, logger },
-        kv: new EmbeddedKv(engines.kv, hold),
+        ...{ database, engines, publicUrl, protocol: faces, router, administration, clients },
+        ...{ health, clock, logger, kv },
         holdProcess: hold,
         release: async () => backup?.release(),
       },

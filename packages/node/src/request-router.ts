@@ -1,14 +1,13 @@
 /**
- * Where a request goes: streams to the protocol, administration to its routes, health and the list
- * here, the rest nowhere.
+ * Where a request goes: streams and stores to their protocols, administration to its routes, what
+ * the node says of itself here, the rest nowhere.
  * Works on any Node request and response, also on the ones `FetchBridge` makes.
  *
  * Invariants
  * I1. While draining or closed, only health routes are answered; everything else is 503.
  * I2. After storage failed, no write reaches the protocol.
- * I3. `inFlight` counts what was handed to the protocol or to administration and is not answered
- *     yet.
- * I4. Wherever streams live: health and administration are where they always are.
+ * I3. `inFlight` counts what was handed to a protocol or to administration and is not answered yet.
+ * I4. Wherever streams live: health, administration and stores are where they always are.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { HoldfastError, LIMITS, type Clock, type Logger } from '@holdfast/core';
@@ -22,9 +21,10 @@ import {
 import { ADMIN_PATH, type AdminRouter } from './admin/admin-router.ts';
 import type { Health } from './health.ts';
 import { sendOptions, sendOwn } from './own-answer.ts';
-import { listStreams, STREAM_LIST_PATH } from './stream-list-route.ts';
+import { isKvTarget } from './kv/http/kv-target.ts';
+import { OWN_ROUTES, type OwnRoute } from './own-routes.ts';
 
-/** The part of the stream protocol that routing needs. */
+/** The part of a protocol that routing needs. */
 export interface RequestHandler {
   handle(request: IncomingMessage, response: ServerResponse): void | Promise<void>;
   /** Counts a long answer of the node itself among those their clients have not taken. */
@@ -33,6 +33,8 @@ export interface RequestHandler {
 
 export interface RouterComponents {
   readonly protocol: RequestHandler;
+  /** Of key-value stores. Absent: none are served. */
+  readonly kv?: RequestHandler;
   /** Absent: nothing is administered over HTTP. */
   readonly admin?: AdminRouter;
   readonly store: StreamStore;
@@ -48,17 +50,10 @@ export interface RouterSettings {
   readonly logRequests?: boolean;
 }
 
-const ABOUT = `This is a Holdfast storage node.
-
-Streams live under BASE
-  create  curl -X PUT  -H 'Content-Type: application/json' HOST/BASEchat/1
-  append  curl -X POST -H 'Content-Type: application/json' -d '{"hi":1}' HOST/BASEchat/1
-  read    curl HOST/BASEchat/1
-Health: /livez /readyz
-`;
 const READ_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 const READ_METHOD_NAMES = 'GET, HEAD, OPTIONS';
-const JSON_TYPE = 'application/json';
+/** By path. */
+const OWN = new Map(OWN_ROUTES.map((route) => [route.path, route]));
 
 export class RequestRouter {
   readonly #components: RouterComponents;
@@ -114,7 +109,7 @@ export class RequestRouter {
       response.setHeader('Connection', 'close');
       throw new HoldfastError('URL_TOO_LONG', `url is longer than ${LIMITS.maxUrlBytes} bytes`);
     }
-    const { health } = this.#components;
+    const { health, protocol } = this.#components;
     if (this.#answerHealth(url, request, response)) return;
     if (!health.accepting) {
       response.setHeader('Connection', 'close');
@@ -122,18 +117,24 @@ export class RequestRouter {
     }
     if (url.startsWith(ADMIN_PATH))
       this.#toAdmin(url, request, response); // I4
-    else if (url.startsWith(this.#basePath)) this.#toProtocol(request, response);
+    else if (isKvTarget(url)) this.#toHandler(this.#components.kv, request, response);
+    else if (url.startsWith(this.#basePath)) this.#toHandler(protocol, request, response);
     else this.#answerOwn(url, request, response);
   }
 
-  #toProtocol(request: IncomingMessage, response: ServerResponse): void {
-    const { health, protocol } = this.#components;
+  #toHandler(
+    handler: RequestHandler | undefined,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): void {
+    const { health } = this.#components;
+    if (handler === undefined) throw new HoldfastError('ROUTE_NOT_FOUND', 'nothing is served here');
     if (health.storageFailed && !READ_METHODS.has(request.method ?? '')) {
       throw new HoldfastError('NODE_FAILED', 'storage failed, the node has to be restarted'); // I2
     }
     this.#inFlight++; // I3
     response.once('close', this.#done);
-    const handled = protocol.handle(request, response);
+    const handled = handler.handle(request, response);
     if (handled !== undefined) {
       handled.catch((error: unknown) => this.refuse(request, response, error));
     }
@@ -155,51 +156,39 @@ export class RequestRouter {
   };
 
   #answerOwn(url: string, request: IncomingMessage, response: ServerResponse): void {
-    const { crossOrigin, protocol, store } = this.#components;
-    const { path, query } = splitUrl(url);
+    const { crossOrigin } = this.#components;
     if (url === '*' && request.method === 'OPTIONS') {
       sendOptions(request, response, crossOrigin, ALLOWED_METHODS);
-    } else if (path === STREAM_LIST_PATH) {
-      if (isRead(request, response, crossOrigin)) {
-        const body = JSON.stringify(listStreams(store, query));
-        const whole = { status: 200, contentType: JSON_TYPE, body };
-        const sent = sendOwn(request, response, crossOrigin, whole);
-        protocol.holdUnsent?.(response, [sent]);
-      }
-    } else if (path === '/') {
-      if (isRead(request, response, crossOrigin)) this.#answerAbout(request, response);
-    } else {
-      throw new HoldfastError('ROUTE_NOT_FOUND', 'nothing is served here');
+      return;
     }
+    const { path, query } = splitUrl(url);
+    const route = OWN.get(path);
+    if (route === undefined) throw new HoldfastError('ROUTE_NOT_FOUND', 'nothing is served here');
+    this.#answerWith(route, query, request, response);
   }
 
-  #answerAbout(request: IncomingMessage, response: ServerResponse): void {
-    const host = `http://${request.headers.host ?? 'localhost'}`;
-    const body = ABOUT.replaceAll('HOST/BASE', () => host + this.#basePath).replace(
-      'BASE',
-      () => this.#basePath,
-    );
-    const contentType = 'text/plain; charset=utf-8';
-    sendOwn(request, response, this.#components.crossOrigin, { status: 200, contentType, body });
-  }
-
+  /** I4: also while draining. */
   #answerHealth(url: string, request: IncomingMessage, response: ServerResponse): boolean {
     if (!url.startsWith('/livez') && !url.startsWith('/readyz')) return false;
     const { path, query } = splitUrl(url);
-    if (path !== '/livez' && path !== '/readyz') return false;
-    const { crossOrigin, health } = this.#components;
-    if (!isRead(request, response, crossOrigin)) return true;
-    const answer = (status: number, body: object, headers: readonly string[] = []): true => {
-      const text = JSON.stringify(body);
-      const whole = { status, contentType: JSON_TYPE, body: text, headers };
-      sendOwn(request, response, crossOrigin, whole);
-      return true;
-    };
-    if (path === '/livez') return answer(200, { status: 'alive' });
-    const report = health.report();
-    const shown = new URLSearchParams(query).has('verbose') ? report : { status: report.status };
-    if (health.ready) return answer(200, shown);
-    return answer(503, shown, ['Retry-After', String(LIMITS.retryAfterSeconds)]);
+    const route = OWN.get(path);
+    if (route?.isHealth !== true) return false;
+    this.#answerWith(route, query, request, response);
+    return true;
+  }
+
+  #answerWith(
+    route: OwnRoute,
+    query: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): void {
+    const { crossOrigin, health, protocol, store } = this.#components;
+    if (!isRead(request, response, crossOrigin)) return;
+    const host = request.headers.host ?? 'localhost';
+    const answer = route.answer({ query, host, basePath: this.#basePath, health, store });
+    const body = sendOwn(request, response, crossOrigin, answer);
+    protocol.holdUnsent?.(response, [body]);
   }
 
   #logWhenDone(request: IncomingMessage, response: ServerResponse): void {

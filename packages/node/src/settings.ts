@@ -4,6 +4,7 @@
  */
 import { closestName, HoldfastError, LIMITS } from '@holdfast/core';
 import { ADMIN_PATH } from './admin/admin-router.ts';
+import { isKvTarget, KV_PATH } from './kv/http/kv-target.ts';
 import {
   BACKUP_RULES,
   type BackupSettings,
@@ -255,6 +256,9 @@ function checkTogether(settings: NodeSettings): void {
   }
   if (!/^\/(?:[A-Za-z0-9._~-]+\/)*$/.test(settings.basePath)) {
     throw invalid('must start and end with a slash and hold plain segments', 'basePath');
+  }
+  if (isKvTarget(settings.basePath)) {
+    throw invalid(`must not be under ${KV_PATH}, where key-value stores live`, 'basePath');
   }
   if (settings.basePath.startsWith(ADMIN_PATH)) {
     throw invalid(`must not be under ${ADMIN_PATH}, which is for administration`, 'basePath');

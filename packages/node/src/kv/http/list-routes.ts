@@ -1,0 +1,93 @@
+/**
+ * Lists: the stores of a node, and the entries of a store by page.
+ *
+ * A page of a store is read in parts that grow as its values allow, so that a page of a thousand
+ * large entries is never in memory: it ends sooner, with a token for the rest.
+ */
+import { LIMITS } from '@holdfast/core';
+import type { KvEntry, KvPage, KvPageOptions, KvStore } from '@holdfast/kv';
+import { formatExpiryTime } from './entry-expiry.ts';
+import type { KvExchange } from './kv-exchange.ts';
+import { shownValue, VALUE_FORMS, type ValueForm } from './shown-value.ts';
+
+const DEFAULT_STORES = 100;
+const DEFAULT_ENTRIES = 50;
+
+export function listStores(exchange: KvExchange): void {
+  const { query } = exchange.target;
+  const after = query.get('after') || undefined;
+  const limit = query.count('limit', 1, LIMITS.maxListedStores) ?? DEFAULT_STORES;
+  exchange.answer(firstStores(exchange, after, limit), (page) => exchange.replyJson(200, page));
+}
+
+async function firstStores(
+  exchange: KvExchange,
+  after: string | undefined,
+  limit: number,
+): Promise<object> {
+  const stores: { readonly name: string }[] = [];
+  for await (const { name } of exchange.context.stores.stores({ after })) {
+    // One more than asked tells that a next page exists.
+    if (stores.length === limit) return { stores, next: stores.at(-1)?.name };
+    stores.push({ name });
+  }
+  return { stores };
+}
+
+export function listEntries(exchange: KvExchange): void {
+  const { query } = exchange.target;
+  const form = query.choice('values', VALUE_FORMS) ?? 'none';
+  const limit = query.count('limit', 1, LIMITS.maxPageEntries) ?? DEFAULT_ENTRIES;
+  const page: KvPageOptions = {
+    order: query.choice('order', ['key', 'created']) ?? 'key',
+    reverse: query.flag('reverse'),
+    prefix: query.get('prefix') || undefined,
+    token: query.get('token') || undefined,
+  };
+  const read = boundedPage(exchange.store, page, limit, form);
+  exchange.answer(read, (found) => exchange.replyJson(200, found));
+}
+
+async function boundedPage(
+  store: KvStore,
+  options: KvPageOptions,
+  limit: number,
+  form: ValueForm,
+): Promise<object> {
+  const entries: object[] = [];
+  let { token } = options;
+  let readBytes = 0;
+  let shownBytes = 0;
+  let part: number = LIMITS.firstPageEntries;
+  for (;;) {
+    const page: KvPage = await store.page({
+      ...options,
+      token,
+      limit: Math.min(part, limit - entries.length),
+    });
+    for (const entry of page.entries) {
+      readBytes += entry.value.length;
+      if (form !== 'none') shownBytes += entry.value.length;
+      entries.push(shownEntry(entry, form));
+    }
+    token = page.next;
+    if (token === undefined) return { entries };
+    if (entries.length >= limit || shownBytes >= LIMITS.maxPageBytes)
+      return { entries, next: token };
+    // As many of this size as may be in memory at a time.
+    const average = Math.max(1, readBytes / entries.length);
+    part = Math.max(1, Math.floor(LIMITS.maxPageBytes / average));
+  }
+}
+
+function shownEntry(entry: KvEntry, form: ValueForm): object {
+  const { key, version, seq, value, expiresAtMs } = entry;
+  return {
+    key,
+    version,
+    seq,
+    bytes: value.length,
+    ...(expiresAtMs === undefined ? {} : { expiresAt: formatExpiryTime(expiresAtMs) }),
+    ...shownValue(value, form),
+  };
+}
