@@ -14,6 +14,7 @@ import { runDatabaseHistories } from '../packages/database/test/database-simulat
 import { runSnapshotHistories } from '../packages/database/test/snapshot-simulation.ts';
 import { runKvHistories } from '../packages/kv/test/kv-simulation.ts';
 import { runLogHistories } from '../packages/log/test/log-simulation.ts';
+import { runKvRestoreHistories } from '../packages/node/test/restore/kv-restore-simulation.ts';
 import { runWorldHistories } from '../packages/node/test/world/world-history.ts';
 import { runObjectHistories } from '../packages/objects/test/object-simulation.ts';
 import { runRestoreHistories } from '../packages/streams/test/restore-simulation.ts';
@@ -32,6 +33,7 @@ const SIMULATIONS: Readonly<Record<string, { readonly run: Run; readonly share: 
   streams: { run: runStreamHistories, share: 0.05 },
   kv: { run: runKvHistories, share: 0.02 },
   restore: { run: (range) => runRestoreHistories(range), share: 0.0005 },
+  'kv-restore': { run: (range) => runKvRestoreHistories(range), share: 0.0005 },
   subscriptions: { run: runSubscriptionHistories, share: 0.01 },
   world: { run: runWorldHistories, share: 0.005 },
 };
