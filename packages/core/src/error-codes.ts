@@ -234,6 +234,11 @@ export const ERROR_CODES = {
   STREAM_GONE: 'missing',
   /** This node has no backup. Do: start it with one: `holdfast serve DIR --backup PLACE`. */
   BACKUP_NOT_CONFIGURED: 'missing',
+  /**
+   * There are no tiers for this store in the settings of the node. Do: name one that
+   * `holdfast tier status` shows, or give its tiers (`--tiers`).
+   */
+  TIERS_NOT_CONFIGURED: 'missing',
   /** The repository holds no snapshot of this id. Do: list them. */
   SNAPSHOT_NOT_FOUND: 'missing',
   /** Nothing is served at this path. Do: correct the path. */
@@ -469,6 +474,11 @@ export const ERROR_CODES = {
    * ended.
    */
   REPOSITORY_BUSY: 'unavailable',
+  /**
+   * A tiered store is being restored, promoted, migrated or taken over. Do: try again when that is
+   * done; `holdfast tier status` shows it.
+   */
+  TIER_BUSY: 'unavailable',
   /**
    * Some tiers of a key-value store have a write, others not yet: `details` names each as `done` or
    * `queued`. What is queued will be there. Do: nothing; to know it done, read it back later, or

@@ -405,6 +405,8 @@ export const LIMITS = {
   tierFactsKeys: 65_536,
   /** How far numbers go on above the last known one after a life that did not end well. */
   tierClockJump: 1_048_576,
+  /** Differences that a check of tiers lists; the others are counted. */
+  shownTierDifferences: 1_000,
   /** Entries that a restore puts together. */
   restoredPerBatch: 1_024,
   /** Their bytes. */

@@ -21,6 +21,7 @@ import { EmbeddedSnapshots } from './backup/embedded-snapshots.ts';
 import type { KeySource } from './key-source.ts';
 import { holding } from './node-keep-alive.ts';
 import type { NodeSettings } from './settings.ts';
+import type { EmbeddedTiers } from './tiers/embedded-tiers.ts';
 
 /** The part of the database that is administered. */
 export interface AdministeredDatabase extends KeyDatabase {
@@ -37,6 +38,7 @@ export interface AdministrationParts {
   readonly logger: Logger;
   readonly keySource: KeySource | undefined;
   readonly keys: KeyRing | undefined;
+  readonly tiers: EmbeddedTiers;
   /** Of the backup; absent without one. */
   readonly backup:
     | { readonly place: string; readonly drills: Pick<DrillParts, 'restore' | 'scratch' | 'open'> }
@@ -54,12 +56,14 @@ export class Administration {
   readonly snapshots: EmbeddedSnapshots;
   readonly keys: EmbeddedKeys;
   readonly archive: EmbeddedArchive;
+  readonly tiers: EmbeddedTiers;
   readonly #parts: AdministrationParts;
   readonly #drills: Drills | undefined;
 
   constructor(parts: AdministrationParts, settings: NodeSettings) {
     const { database, clock, logger, backup } = parts;
     this.#parts = parts;
+    this.tiers = parts.tiers;
     this.#drills =
       backup === undefined
         ? undefined
@@ -119,7 +123,7 @@ export class Administration {
 
   /** I1. Idempotent. */
   async close(): Promise<void> {
-    await Promise.all([this.#drills?.close(), this.snapshots.close()]);
+    await Promise.all([this.#drills?.close(), this.snapshots.close(), this.tiers.close()]);
   }
 
   #archive(): Archive {

@@ -4,6 +4,7 @@ import { HoldfastError, LIMITS } from '@holdfast/core';
 import type { S3Credentials } from '@holdfast/objects';
 import { parseObjectStoreLocation } from './object-store-location.ts';
 import type { SettingRule } from './settings.ts';
+import type { TiersInput } from './tiers/tier-settings.ts';
 
 /** Given beside the settings, shown nowhere. */
 export interface NodeSecrets {
@@ -11,6 +12,8 @@ export interface NodeSecrets {
   readonly key: string | undefined;
   /** For the backup in S3. Absent: the environment, then what the machine is given. */
   readonly backupCredentials: S3Credentials | undefined;
+  /** Tiers of key-value stores by name: their places may hold passwords. */
+  readonly tiers: TiersInput | undefined;
 }
 
 export interface BackupSettings {

@@ -7,6 +7,7 @@
  */
 import type { IntegrityStats } from '@holdfast/database';
 import type { BackupHealth } from './backup/backup-status.ts';
+import type { TiersHealth } from './tiers/tier-status.ts';
 
 export type HealthState = 'ready' | 'draining' | 'failed' | 'closed';
 
@@ -20,12 +21,15 @@ export interface HealthReport {
   readonly integrity?: IntegrityStats;
   /** Of a node with a backup. One that is behind is ready; one that was taken over has failed. */
   readonly backup?: BackupHealth;
+  /** Of a node with tiered stores. What they need of others does not make it unready. */
+  readonly tiers?: TiersHealth;
 }
 
 /** What is asked of others, when somebody asks. */
 export interface HealthSources {
   readonly integrity?: () => IntegrityStats;
   readonly backup?: () => BackupHealth | undefined;
+  readonly tiers?: () => TiersHealth | undefined;
 }
 
 export class Health {
@@ -71,11 +75,13 @@ export class Health {
   report(): HealthReport {
     const integrity = this.#sources.integrity?.();
     const backup = this.#sources.backup?.();
+    const tiers = this.#sources.tiers?.();
     return {
       status: this.state,
       checks: { storage: this.#storage, requests: this.#requests },
       ...(integrity === undefined ? {} : { integrity }),
       ...(backup === undefined ? {} : { backup }),
+      ...(tiers === undefined ? {} : { tiers }),
     };
   }
 }

@@ -41,6 +41,9 @@ import {
 import { PublicUrl } from './public-url.ts';
 import { RequestRouter } from './request-router.ts';
 import { parseNodeSettings, type NodeSettings, type NodeSettingsInput } from './settings.ts';
+import { EmbeddedTiers } from './tiers/embedded-tiers.ts';
+import { openTiers } from './tiers/opened-tiers.ts';
+import type { TieredStores } from './tiers/tiered-stores.ts';
 
 /**
  * Rejects with what `listen` of this node would reject with now. To be asked before it is opened
@@ -95,9 +98,13 @@ async function open(
   const backup = await openBackup(settings, input, components);
   const choice = { settings, tuning, keys, backup };
   const database = await openStorage(components, choice, engines.all);
+  const opened: { tiered?: TieredStores } = {};
   try {
+    const tiered = await openTiers(input, settings, { ...components, keys, engine: engines.kv });
+    opened.tiered = tiered;
+    const tiers = new EmbeddedTiers(tiered, settings, hold);
     const clients = new ClientTable(clock, settings);
-    const kv = new EmbeddedKv(engines.kv, hold);
+    const kv = new EmbeddedKv(tiered, tiers, hold);
     const faces = new HttpFaces(
       {
         ...{ store: engines.streams, kv, clock, random, logger, readerAdmission: clients },
@@ -111,7 +118,7 @@ async function open(
     const drills = backup && drillParts(backup, settings, components, keys);
     const administration = new Administration(
       {
-        ...{ database, clock, logger, keySource, keys },
+        ...{ database, clock, logger, keySource, keys, tiers },
         backup: backup && drills && { place: backup.place, drills },
       },
       settings,
@@ -119,6 +126,7 @@ async function open(
     const health = new Health({
       integrity: () => database.stats().integrity,
       backup: () => administration.health(),
+      tiers: () => tiered.health(),
     });
     const crossOrigin = new CrossOriginPolicy({ allowOrigin: settings.allowedOrigins });
     const admin = new AdminRouter(administration, { clock });
@@ -142,7 +150,12 @@ async function open(
     return node;
   } catch (error) {
     // Why it could not be opened is what is told, whatever closing comes to.
-    const steps = [() => engines.close(), () => database.close(), () => backup?.release()];
+    const steps = [
+      () => opened.tiered?.close(),
+      () => engines.close(),
+      () => database.close(),
+      () => backup?.release(),
+    ];
     await closeInOrder(steps).catch(() => undefined);
     throw error;
   }

@@ -12,6 +12,7 @@ import {
   type NodeSecrets,
 } from './backup-settings.ts';
 import { KeySource } from './key-source.ts';
+import { parseTiers } from './tiers/tier-settings.ts';
 
 export interface NodeSettings extends BackupSettings {
   /** Data directory; absent with `memory`. */
@@ -196,7 +197,7 @@ const RULES: Record<keyof NodeSettings, SettingRule> = {
   ...BACKUP_RULES,
 };
 /** No rules: they are checked by those who use them, and never become part of the settings. */
-const SECRETS: readonly (keyof NodeSecrets)[] = ['key', 'backupCredentials'];
+const SECRETS: readonly (keyof NodeSecrets)[] = ['key', 'backupCredentials', 'tiers'];
 
 /** What each setting is made of, for those who read it from text. */
 export const SETTING_KINDS: Readonly<Record<keyof NodeSettings, SettingKind>> = Object.freeze(
@@ -220,6 +221,7 @@ export function parseNodeSettings(input: NodeSettingsInput): NodeSettings {
   checkTogether(parsed);
   KeySource.from({ ...parsed, key: input.key });
   checkBackupSettings(parsed);
+  parseTiers(input.tiers, parsed);
   return Object.freeze(parsed);
 }
 

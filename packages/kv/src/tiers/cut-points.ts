@@ -14,9 +14,9 @@ export const TIER_CUT_POINTS = [
   'tiers.drain',
   /** It is there; the local store does not know. */
   'tiers.drained',
-  /** The backup has everything and is about to be claimed. */
+  /** The backup is about to be claimed; it may lack what is owed to it. */
   'tiers.promote',
-  /** It is claimed; the local store still names the old primary. */
+  /** It is claimed and has everything; the local store still names the old primary. */
   'tiers.promoted',
   /** The target of a migration is equal, and about to be claimed. */
   'tiers.migrate',

@@ -8,9 +8,11 @@
  * 2. At that moment nothing is owed to the target, no write is under way, and both are equal.
  */
 import { cut, HoldfastError } from '@holdfast/core';
+import { leave } from './promote-backup.ts';
 import { mendTiers } from './tier-mending.ts';
 import type { TieredCore } from './tiered-core.ts';
 import type { CopyProgress, MigrateOptions } from './tiered-store.ts';
+import { markPlace, markTarget } from './tier-place.ts';
 import { TierFence } from './tier-fence.ts';
 import { TierWriter, UNFENCED } from './tier-writer.ts';
 import { Tier } from './tier.ts';
@@ -27,6 +29,7 @@ export async function* migratePrimary(
   if (tiers.target !== undefined)
     throw new HoldfastError('TIER_MISMATCH', 'a migration is under way');
   const epoch = Math.max(tiers.epoch, await new TierFence(tier, '').newest()) + 1;
+  await markTarget(tier, core.parts.settings.id);
   tiers.target = target;
   try {
     await core.lanes.idle(); // every write from here on goes to it too
@@ -56,16 +59,20 @@ async function cutOver(core: TieredCore, tier: Tier, epoch: number): Promise<voi
     if (operation !== undefined) await tiers.target?.bringAgain([operation]);
   }
   const primary = new TierWriter(tier, { epoch, owner: core.state.owner, claimed: false });
+  const { id } = core.parts.settings;
+  await core.save({ moving: epoch });
   await cut('tiers.migrate');
   await primary.claim(epoch);
   await tier.write((store) => store.put(RULES_KEY, Buffer.from(rules.id)));
-  await tiers.primary.claim(epoch); // whoever still writes to the old one is fenced
+  await markPlace(tier, { store: id, role: 'primary', since: epoch });
+  await leave(tiers.primary, { store: id, role: 'left', since: epoch, to: tier.store.id });
   await tiers.backup?.claim(epoch);
   await cut('tiers.migrated');
   await core.save({
     epoch,
     primaryId: tier.store.id,
     backupClaimed: tiers.backup !== undefined,
+    moving: undefined,
   });
   tiers.primary = primary;
   core.facts.clear();

@@ -13,6 +13,7 @@ import { moveByRules } from './move-by-rules.ts';
 import { Outbox } from './outbox.ts';
 import { RULES_KEY } from './reserved-keys.ts';
 import { assertNotRestoring } from './restore-tier.ts';
+import { checkPlaces, markPlace } from './tier-place.ts';
 import { TierClock } from './tier-clock.ts';
 import { claimTiers } from './tier-claims.ts';
 import { TierRules } from './tier-rules.ts';
@@ -65,11 +66,15 @@ export async function openTieredKvStore(
   const journal = new LocalJournal(components, local, () => clockOperation(numbers.now, false));
   const save = (state: TierState): Promise<void> => journal.commit([stateOperation(state)]);
   const takeOver = settings.takeOver === true;
+  const { id } = settings;
+  const whose = { id, primary, backup, moving: before.moving, takeOver };
+  await checkPlaces(whose);
   const { state, anew, empty } = await claimTiers(before, { primary, backup, takeOver, save });
 
   const opened: { core?: TieredCore } = {};
   const onClaimed = async (): Promise<void> => {
     await backup?.write((store) => store.put(RULES_KEY, Buffer.from(rules.id)));
+    if (backup !== undefined) await markPlace(backup, { store: id, role: 'backup', since: epoch });
     await opened.core?.save({ backupClaimed: true });
   };
   const { epoch } = state;
@@ -99,7 +104,8 @@ export async function openTieredKvStore(
   const core = new TieredCore(parts, claimed, lastChange);
   opened.core = core;
   await core.save({});
-  await claimBackup(tiers.backup);
+  await unlessAway(markPlace(primary, { store: id, role: 'primary', since: epoch }));
+  await unlessAway(tiers.backup?.ensureClaimed());
   await placeByRules(core, before.rulesId, settings.onRulesChange ?? 'refuse');
   if (outbox.countFor('primary') > 0) await core.drains.get('primary')?.now();
   await findEphemeral(core);
@@ -121,9 +127,9 @@ async function raiseNumbers(numbers: TierClock, ...tiers: (Tier | undefined)[]):
   }
 }
 
-/** As soon as it can be. */
-async function claimBackup(backup: TierWriter | undefined): Promise<void> {
-  await backup?.ensureClaimed().catch((error: unknown) => {
+/** What cannot be done now is done as soon as it can be, or at the next opening. */
+async function unlessAway(work: Promise<void> | undefined): Promise<void> {
+  await work?.catch((error: unknown) => {
     if (!isTransient(error)) throw error;
   });
 }

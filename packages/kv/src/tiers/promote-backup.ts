@@ -8,6 +8,8 @@
  */
 import { cut, HoldfastError } from '@holdfast/core';
 import { noBackup, type TieredCore } from './tiered-core.ts';
+import { markPlace, type PlaceMark } from './tier-place.ts';
+import type { TierWriter } from './tier-writer.ts';
 import { isTransient } from './tier.ts';
 
 export async function promoteBackup(core: TieredCore, force: boolean): Promise<{ epoch: number }> {
@@ -22,17 +24,21 @@ export async function promoteBackup(core: TieredCore, force: boolean): Promise<{
   return core.lanes.alone(async () => {
     const backup = tiers.backup;
     if (backup === undefined) throw noBackup();
+    const old = tiers.primary;
+    const epoch = Math.max(tiers.epoch, await backup.newest()) + 1;
+    await core.save({ moving: epoch });
+    await cut('tiers.promote');
+    await backup.claim(epoch); // I2
     // I1. In the order of numbers; nothing else writes now.
     for (const owed of [...outbox.all()]) {
       if (owed.ephemeral || !owed.to.has('backup')) continue;
       const operation = await outbox.read(owed);
       if (operation !== undefined) await backup.bringAgain([operation]);
     }
-    const old = tiers.primary;
-    const epoch = tiers.epoch + 1;
-    await cut('tiers.promote');
-    await backup.claim(epoch); // I2
-    await old.claim(epoch).catch((error: unknown) => {
+    const { id } = core.parts.settings;
+    await markPlace(backup.tier, { store: id, role: 'primary', since: epoch });
+    const to = backup.tier.store.id;
+    await leave(old, { store: id, role: 'left', since: epoch, to }).catch((error: unknown) => {
       if (!isTransient(error)) throw error;
       logger.warn('tiers.oldPrimaryNotFenced', { epoch });
     });
@@ -43,6 +49,7 @@ export async function promoteBackup(core: TieredCore, force: boolean): Promise<{
       backupId: undefined,
       backupClaimed: false,
       behind: false,
+      moving: undefined,
     });
     tiers.primary = backup;
     tiers.backup = undefined;
@@ -53,4 +60,10 @@ export async function promoteBackup(core: TieredCore, force: boolean): Promise<{
     outbox.release('primary');
     return { epoch };
   });
+}
+
+/** Whoever still writes to it is fenced, whoever opens it is told. */
+export async function leave(primary: TierWriter, mark: PlaceMark): Promise<void> {
+  await primary.claim(mark.since);
+  await markPlace(primary.tier, mark);
 }

@@ -6,6 +6,7 @@ const EPOCH_DIGITS = 10;
 
 export const EPOCH_PREFIX: string = `${PREFIX}epoch-`;
 export const RULES_KEY: string = `${PREFIX}rules`;
+export const PLACE_KEY: string = `${PREFIX}place`;
 export const RESTORE_KEY: string = `${PREFIX}restore`;
 
 export function isReserved(key: string): boolean {

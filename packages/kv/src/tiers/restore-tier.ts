@@ -21,6 +21,7 @@ import {
   epochKey,
   epochOf,
   isReserved,
+  PLACE_KEY,
   RESTORE_KEY,
   RULES_KEY,
 } from './reserved-keys.ts';
@@ -36,6 +37,10 @@ export interface RestoreOptions {
   readonly from: KvStore | RestoreSource;
   readonly to: KvStore;
   readonly overwrite?: boolean;
+  /** The target knows of at least this epoch in the end. Default: of the newest of the source. */
+  readonly epoch?: number;
+  /** Of the tiered store whose primary the target becomes. */
+  readonly id?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -53,6 +58,7 @@ export async function* restoreTier(
   await assertTarget(from.id, to, overwrite);
   const mark = Buffer.from(JSON.stringify({ from: from.id }));
   await to.put(RESTORE_KEY, mark); // I1
+  await to.del(RULES_KEY); // those of the source, or none
   const digest = createHash('sha256');
   const epochs: number[] = [];
   let entries = 0;
@@ -74,7 +80,8 @@ export async function* restoreTier(
   await to.flush();
   if (!overwrite) await compareTarget(to, entries, sha256);
   yield { phase: 'verify', entries };
-  await raiseEpoch(from, to, epochs); // I4
+  const epoch = await raiseEpoch(from, to, [...epochs, options.epoch ?? 0]); // I4
+  await setMark(to, options.id, epoch + 1); // whatever it was before
   await to.del(RESTORE_KEY);
   yield { phase: 'done', entries, report: { entries, sha256 } };
 }
@@ -138,15 +145,22 @@ async function raiseEpoch(
   from: RestoreOptions['from'],
   to: KvStore,
   records: readonly number[],
-): Promise<void> {
+): Promise<number> {
   const ofSource = await (from as Partial<FencedKvStore>).fence?.newest();
   const newest = Math.max(ofSource ?? 0, ...records);
   const own = (to as Partial<FencedKvStore>).fence;
   if (own !== undefined) {
     if (newest > (await own.newest())) await own.claim(newest);
-    return;
+    return newest;
   }
   for (let epoch = 1; epoch <= newest; epoch++) await to.put(epochKey(epoch), new Uint8Array(0));
+  return newest;
+}
+
+/** Whoever was the primary before is none any more, by the higher epoch of this one. */
+async function setMark(to: KvStore, id: string | undefined, since: number): Promise<void> {
+  if (id === undefined) await to.del(PLACE_KEY);
+  else await to.put(PLACE_KEY, Buffer.from(JSON.stringify({ store: id, role: 'primary', since })));
 }
 
 async function compareTarget(to: KvStore, entries: number, sha256: string): Promise<void> {

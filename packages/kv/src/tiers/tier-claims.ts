@@ -31,7 +31,9 @@ export interface TierClaimsParts {
 
 export async function claimTiers(before: TierState, parts: TierClaimsParts): Promise<ClaimedTiers> {
   const { primary, backup, takeOver } = parts;
-  const known = before.epoch > 0 && before.primaryId === primary.store.id;
+  const known =
+    before.epoch > 0 &&
+    (before.primaryId === primary.store.id || (takeOver && (await isRenamed(before, primary))));
   if (before.epoch > 0 && !known && !takeOver) {
     throw mismatch(`the primary is another store expected=${before.primaryId}`);
   }
@@ -40,9 +42,11 @@ export async function claimTiers(before: TierState, parts: TierClaimsParts): Pro
   const carried =
     fence.carries(before.epoch) &&
     (backup === undefined || new TierFence(backup, before.owner).carries(before.epoch));
+  let isAway = false;
   const newest = await fence.newest().catch((error: unknown) => {
     // The epoch is said with every write: who wrote last may open while the primary is away.
-    if (carried && isTransient(error)) return before.epoch;
+    isAway = carried && isTransient(error);
+    if (isAway) return before.epoch;
     throw error;
   });
   if (newest < before.epoch) {
@@ -60,13 +64,17 @@ export async function claimTiers(before: TierState, parts: TierClaimsParts): Pro
   const sameBackup = backup !== undefined && before.backupId === backup.store.id;
   const state: TierState = {
     ...before,
+    primaryId: primary.store.id,
     backupId: backup?.store.id,
     backupClaimed: sameBackup && before.backupClaimed,
     behind: backup !== undefined && (before.behind || !sameBackup), // I2
+    claiming: false,
+    moving: undefined,
   };
   const begun = highest > before.epoch;
   return {
-    state: carried && !begun ? state : await raised(state, highest + 1, parts),
+    // A promotion that was cut short while the primary is away: it is for whoever begins it again.
+    state: carried && (!begun || isAway) ? state : await raised(state, highest + 1, parts),
     anew: false,
     empty: false,
   };
@@ -81,6 +89,9 @@ async function claimAnew(before: TierState, parts: TierClaimsParts): Promise<Cla
       `the backup has a history, the primary has none: restore it first epoch=${other}`,
     );
   }
+  if (newest > 0 && newest < before.epoch) {
+    throw mismatch(`the primary knows less than this store epoch=${newest} own=${before.epoch}`);
+  }
   if (newest > 0 && !takeOver && !before.claiming) throw fencedError(newest, before.epoch);
   const empty = newest === 0 && (await isEmpty(primary));
   const fresh = empty && other === 0 && (await isEmpty(backup));
@@ -90,17 +101,24 @@ async function claimAnew(before: TierState, parts: TierClaimsParts): Promise<Cla
     backupId: backup?.store.id,
     backupClaimed: false,
     behind: backup !== undefined && !fresh, // I2
+    moving: undefined,
   };
   const epoch = Math.max(newest, other ?? 0, before.epoch) + 1;
   return { state: await raised(state, epoch, parts), anew: true, empty };
 }
 
+/** The same store under another id: nobody wrote to it since, and it was not emptied. */
+async function isRenamed({ epoch, owner }: TierState, primary: Tier): Promise<boolean> {
+  return (await new TierFence(primary, owner).newest()) === epoch;
+}
+
 /** A promotion or a migration of ours began, and ended before anything was written under it. */
 async function isOwn(
   epoch: number,
-  { owner }: TierState,
+  { owner, moving }: TierState,
   tier: Tier | undefined,
 ): Promise<boolean> {
+  if (epoch === moving) return true;
   return tier !== undefined && new TierFence(tier, owner).isClaimed(epoch);
 }
 

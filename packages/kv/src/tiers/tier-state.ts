@@ -22,6 +22,8 @@ export interface TierState {
   readonly behind: boolean;
   /** An epoch is being claimed; how that ended is not known. */
   readonly claiming: boolean;
+  /** The epoch of a promotion or migration that was begun, and whose end is not known. */
+  readonly moving: number | undefined;
   /** Of the rules that the data is placed by. */
   readonly rulesId: string | undefined;
 }
@@ -37,6 +39,7 @@ const NEW_STATE: TierState = {
   backupClaimed: false,
   behind: false,
   claiming: false,
+  moving: undefined,
   rulesId: undefined,
 };
 

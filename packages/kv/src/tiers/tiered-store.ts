@@ -158,10 +158,10 @@ export interface TierDifference {
 }
 
 export interface VerifyOptions {
-  readonly prefix?: string;
+  readonly prefix?: string | undefined;
   /** Entries per second. Default: as fast as it goes. */
-  readonly rate?: number;
-  readonly signal?: AbortSignal;
+  readonly rate?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface RepairOptions extends VerifyOptions {
@@ -169,8 +169,8 @@ export interface RepairOptions extends VerifyOptions {
    * Which side is right. `by-version` (default): the newer one, and what is on one side only is
    * copied to the other; of a backup that is behind: the primary.
    */
-  readonly direction?: 'by-version' | 'primary-wins' | 'backup-wins';
-  readonly dryRun?: boolean;
+  readonly direction?: 'by-version' | 'primary-wins' | 'backup-wins' | undefined;
+  readonly dryRun?: boolean | undefined;
 }
 
 export interface RepairReport {

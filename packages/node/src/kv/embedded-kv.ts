@@ -10,14 +10,18 @@ import type { KvStores, KvStoresOptions, KvStoreSummary } from './kv-stores.ts';
 import { NodeKvStore } from './node-kv-store.ts';
 import { StorePool } from './store-pool.ts';
 import { closedStore } from './store-steps.ts';
+import type { EmbeddedTiers } from '../tiers/embedded-tiers.ts';
 
 export class EmbeddedKv {
+  /** Stores with tiers, as who runs the node has them. */
+  readonly tiers: EmbeddedTiers;
   readonly #stores: KvStores;
   readonly #pool: StorePool;
   readonly #hold: HoldProcess;
   #closed = false;
 
-  constructor(stores: KvStores, hold: HoldProcess) {
+  constructor(stores: KvStores, tiers: EmbeddedTiers, hold: HoldProcess) {
+    this.tiers = tiers;
     this.#stores = stores;
     this.#pool = new StorePool(stores);
     this.#hold = hold;

@@ -1,0 +1,34 @@
+/** The tiered stores of a node that is being opened: its settings, and its keys around every place. */
+import type { KeyRing } from '@holdfast/core';
+import { encryptedKvStore, type FencedKvStore } from '@holdfast/kv';
+import type { NodeSecrets } from '../backup-settings.ts';
+import type { NodeSettings } from '../settings.ts';
+import { parseTiers } from './tier-settings.ts';
+import { TieredStores, type TieredStoresComponents } from './tiered-stores.ts';
+
+/** Resolves before any of them is open. */
+export function openTiers(
+  { tiers }: Partial<Pick<NodeSecrets, 'tiers'>>,
+  settings: NodeSettings,
+  {
+    keys,
+    ...components
+  }: Omit<TieredStoresComponents, 'seal'> & { readonly keys: KeyRing | undefined },
+): Promise<TieredStores> {
+  const seal =
+    keys === undefined
+      ? undefined
+      : (store: FencedKvStore, name: string): FencedKvStore => sealed(keys, store, name);
+  return TieredStores.open({ ...components, seal }, parseTiers(tiers, settings));
+}
+
+/** Whoever closes the view closes the place. */
+function sealed(keys: KeyRing, store: FencedKvStore, name: string): FencedKvStore {
+  const view = encryptedKvStore({ keys }, store, { context: `tiers/${name}` });
+  const close = view.close.bind(view);
+  view.close = async (): Promise<void> => {
+    await close();
+    await store.close();
+  };
+  return view;
+}

@@ -1,0 +1,276 @@
+/**
+ * What an operator does with one tiered store: restore, promote, migrate, take over. Each leaves the
+ * store open, or says why it is not; each may be cut short at any moment and begun again.
+ *
+ * Invariants
+ * 1. One of them is under way in a store at a time; another one is `TIER_BUSY`, not kept waiting.
+ * 2. They end with the node, and with whoever asked for them.
+ * 3. Entries that are there are never replaced by fewer: a restore goes into a primary without
+ *    entries, or leaves the higher version of each.
+ */
+import { hasCode, HoldfastError, isHoldfastError } from '@holdfast/core';
+import {
+  type KvStore,
+  readPlaceMark,
+  readTierMemory,
+  type RestoreReport,
+  type RestoreSource,
+  restoreTier,
+  takeOverNext,
+} from '@holdfast/kv';
+import { eitherSignal, type WorkOptions, type WorkProgress } from '../backup/work.ts';
+import type { KvLocation } from './kv-location.ts';
+import type { OpenPlaces, TierSlot } from './tier-slot.ts';
+import type { SettingLine } from './tier-status.ts';
+
+export interface RestoreChoice extends WorkOptions {
+  /** Into a primary with entries: of each the higher version stays, and what is only there too. */
+  readonly overwrite?: boolean | undefined;
+}
+
+export interface RestoreOutcome extends RestoreReport {
+  readonly store: string;
+  readonly epoch: number;
+}
+
+export interface MovedOutcome {
+  readonly store: string;
+  readonly epoch: number;
+  /** What the settings have to say from now on. */
+  readonly settings: readonly SettingLine[];
+}
+
+type Tell = (progress: WorkProgress) => void;
+
+/** From the backup, or from `source`, into the primary; then the store opens, taking over. */
+export function restoreStore(
+  slot: TierSlot,
+  { overwrite = false, ...options }: RestoreChoice,
+  source?: RestoreSource,
+): Promise<RestoreOutcome> {
+  const kind = source === undefined ? 'restore' : 'import';
+  return operate(slot, kind, options, async (signal, tell) => {
+    if (source === undefined && slot.locations.backup === undefined) throw noBackup(slot);
+    if (!overwrite) await assertNothingThere(slot);
+    await slot.shut();
+    const report = await copyInto(slot, { overwrite, signal, tell, source });
+    await slot.openNow();
+    return { store: slot.name, ...report, epoch: slot.store.status().epoch };
+  });
+}
+
+/** The backup becomes the primary; also of a store that cannot open because its primary is away. */
+export function promoteStore(
+  slot: TierSlot,
+  { force = false, ...options }: WorkOptions & { readonly force?: boolean | undefined },
+): Promise<MovedOutcome> {
+  return operate(slot, 'promote', options, async () => {
+    const { backup } = slot.locations;
+    if (backup === undefined) throw noBackup(slot);
+    const open = slot.opened;
+    if (open !== undefined && !open.store.status().fenced) {
+      await open.store.promote({ force });
+      slot.moved({ primary: backup, backup: undefined });
+    } else {
+      await slot.shut();
+      await promoteClosed(slot, backup, force);
+    }
+    return moved(slot);
+  });
+}
+
+/** Another place becomes the primary, while the store is in use. */
+export function migrateStore(
+  slot: TierSlot,
+  to: KvLocation,
+  options: WorkOptions,
+): Promise<MovedOutcome> {
+  return operate(slot, 'migrate', options, async (signal, tell) => {
+    const { store } = slot;
+    const target = slot.openLocation(to, 'target', 0);
+    try {
+      await assertOpen(target, 'target');
+      for await (const { phase, entries } of store.migrate({ to: target, signal })) {
+        tell({ phase, done: entries, unit: 'records' });
+      }
+    } catch (error) {
+      await target.close();
+      throw error;
+    }
+    slot.opened?.places.keep(target);
+    slot.moved({ primary: to });
+    return moved(slot);
+  });
+}
+
+/** Whoever wrote last stops, and this node goes on with what is in the primary. */
+export function takeOverStore(
+  slot: TierSlot,
+  options: WorkOptions,
+): Promise<{ readonly store: string; readonly epoch: number }> {
+  return operate(slot, 'take-over', options, async () => {
+    await slot.shut();
+    await slot.openNow({ takeOver: true });
+    return { store: slot.name, epoch: slot.store.status().epoch };
+  });
+}
+
+/** I1, I2. Afterwards a store that is not open is tried again. */
+async function operate<Result>(
+  slot: TierSlot,
+  kind: string,
+  { signal, onProgress }: WorkOptions,
+  work: (signal: AbortSignal, tell: Tell) => Promise<Result>,
+): Promise<Result> {
+  if (slot.operation !== undefined) {
+    const { kind: other } = slot.operation;
+    throw new HoldfastError('TIER_BUSY', `something is done with this store now: ${other}`);
+  }
+  const operation: { kind: string; progress?: WorkProgress } = { kind };
+  slot.operation = operation;
+  const tell = (progress: WorkProgress): void => {
+    operation.progress = progress;
+    onProgress?.(progress);
+  };
+  const either = eitherSignal(slot.signal, signal);
+  try {
+    return await slot.turns.run(async () => {
+      if (either.aborted) throw abortedBy(slot);
+      return work(either, tell);
+    });
+  } catch (error) {
+    throw either.aborted && !isHoldfastError(error) ? abortedBy(slot) : error;
+  } finally {
+    slot.operation = undefined;
+    if (slot.state === 'opening') slot.start();
+  }
+}
+
+interface CopyChoice {
+  readonly overwrite: boolean;
+  readonly signal: AbortSignal;
+  readonly tell: Tell;
+  readonly source: RestoreSource | undefined;
+}
+
+async function copyInto(slot: TierSlot, choice: CopyChoice): Promise<RestoreReport> {
+  const { overwrite, signal, tell, source } = choice;
+  const local = slot.local();
+  let places: OpenPlaces | undefined;
+  try {
+    const { epoch } = await readTierMemory(local);
+    places = await slot.openPlaces(
+      source === undefined ? ['primary', 'backup'] : ['primary'],
+      epoch,
+    );
+    const { primary, backup } = places.parts as { primary: KvStore; backup?: KvStore };
+    for (const part of ['primary', 'backup'] as const) {
+      const store = places.parts[part];
+      if (store === undefined) continue;
+      await assertOpen(store, part);
+      await assertOurs(slot, store, part);
+    }
+    const from = source ?? (backup as KvStore);
+    let report: RestoreReport | undefined;
+    const id = slot.name;
+    for await (const step of restoreTier({ from, to: primary, overwrite, signal, epoch, id })) {
+      tell({ phase: step.phase, done: step.entries, unit: 'records' });
+      report = step.report ?? report;
+      // What the primary got from elsewhere the backup has to get from it.
+      const behind = source !== undefined || overwrite;
+      if (step.phase === 'verify') await takeOverNext(local, { primaryId: primary.id, behind });
+    }
+    return report as RestoreReport;
+  } finally {
+    await places?.close();
+    await local.close();
+  }
+}
+
+/** With what is known here, or, when nothing is, with what the backup has. */
+async function promoteClosed(slot: TierSlot, backup: KvLocation, force: boolean): Promise<void> {
+  const local = slot.local();
+  try {
+    const { epoch } = await readTierMemory(local);
+    if (epoch > 0) {
+      await slot.openNow({ withoutPrimary: true });
+      await slot.store.promote({ force });
+      await slot.shut();
+      slot.moved({ primary: backup, backup: undefined });
+      return await slot.openNow();
+    }
+    if (!force) {
+      throw mismatch(
+        'nothing is known here of what the backup lacks, as the data directory is new: ' +
+          'restore the primary, or force the promotion',
+      );
+    }
+    const before = slot.locations;
+    slot.moved({ primary: backup, backup: undefined });
+    try {
+      await slot.openNow({ takeOver: true });
+    } catch (error) {
+      slot.notMoved(before);
+      throw error;
+    }
+  } finally {
+    await local.close();
+  }
+}
+
+/** I3. A primary that cannot be asked is looked at when it can. */
+async function assertNothingThere(slot: TierSlot): Promise<void> {
+  if (slot.opened === undefined) return;
+  try {
+    for await (const _key of slot.opened.store.keys({ limit: 1 })) {
+      throw new HoldfastError(
+        'RESTORE_TARGET_NOT_EMPTY',
+        'the store is open and has entries: repair it, or restore with overwrite',
+      );
+    }
+  } catch (error) {
+    if (hasCode(error, 'RESTORE_TARGET_NOT_EMPTY')) throw error;
+  }
+}
+
+async function assertOurs(slot: TierSlot, store: KvStore, part: string): Promise<void> {
+  const mark = await readPlaceMark(store);
+  if (mark === undefined || mark.store === slot.name) return;
+  throw mismatch(`the ${part} belongs to another store, ${JSON.stringify(mark.store)}`);
+}
+
+/** Work on places waits for nobody: they are there, or the work is for later. */
+async function assertOpen(store: KvStore, part: string): Promise<void> {
+  if (!('begin' in store)) return;
+  const late = store as KvStore & { begin(): Promise<void>; readonly error?: HoldfastError };
+  await late.begin();
+  if (late.error === undefined) return;
+  const { code, message, details } = late.error;
+  throw new HoldfastError(code, `the ${part} cannot be opened: ${message}`, {
+    cause: late.error,
+    details,
+  });
+}
+
+function moved(slot: TierSlot): MovedOutcome {
+  return {
+    store: slot.name,
+    epoch: slot.store.status().epoch,
+    settings: slot.settingLines ?? [],
+  };
+}
+
+function noBackup(slot: TierSlot): HoldfastError {
+  return mismatch(`there is no backup in the settings setting=tiers.${slot.name}.backup`);
+}
+
+function mismatch(message: string): HoldfastError {
+  return new HoldfastError('TIER_MISMATCH', `tiers do not fit together: ${message}`);
+}
+
+function abortedBy(slot: TierSlot): HoldfastError {
+  const ended = slot.signal.aborted ? 'the node is closing' : 'the work was ended';
+  return new HoldfastError(slot.signal.aborted ? 'CLOSED' : 'ABORTED', ended, {
+    effect: 'unknown',
+  });
+}
