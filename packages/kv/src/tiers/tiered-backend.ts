@@ -110,6 +110,8 @@ export function combinedCapabilities(stores: TierStores, evicts: boolean): KvCap
     maxKeyBytes: least(given, 'maxKeyBytes'),
     maxValueBytes: Math.min(
       least(given, 'maxValueBytes'),
+      // Beside its key and the guard of `TierFence`, in one batch.
+      least(batching, 'maxBatchBytes') - 2 * LIMITS.maxEntryKeyBytes,
       local.capabilities.maxValueBytes - OPERATION_OVERHEAD_BYTES - LIMITS.maxEntryKeyBytes,
     ),
     maxBatchOperations: atomicBatch ? operations : 1,

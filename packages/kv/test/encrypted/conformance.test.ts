@@ -9,7 +9,7 @@ import { describe, it } from 'vitest';
 import { inScratch, whyNoSqlite } from '../backends/embedded.ts';
 import { briefly, onServer } from '../backends/servers.ts';
 import { EngineLife } from '../engine-life.ts';
-import { COMPONENTS, memory } from '../tiers/tiered-stores.ts';
+import { COMPONENTS, memories, memory, openTiers } from '../tiers/tiered-stores.ts';
 import { encrypted, ringOf } from './encrypted-stores.ts';
 
 const keys = ringOf(['a']);
@@ -45,10 +45,22 @@ describe('encrypted over memory', () => {
   });
 });
 
-describe('encrypted over a namespace of memory', () => {
+describe('a namespace of tiers, all of them encrypted', () => {
   kvStoreConformance({
     it,
-    open: () => over(Promise.resolve({ store: namespaced(memory('memory'), 'a', 'b') })),
+    open: async () => {
+      const { local, ...tiers } = memories();
+      const open = await openTiers(
+        {
+          primary: encrypted(tiers.primary, keys),
+          backup: encrypted(tiers.backup, keys),
+          ephemeral: encrypted(tiers.ephemeral, keys),
+          local: encrypted(local, keys),
+        },
+        { rules: [{ glob: '**2' }] },
+      );
+      return { store: namespaced(open, 'main', 'sub'), close: () => open.close() };
+    },
     unsupported: { reopen: 'memory is gone with its store', anyText: 'names are narrow' },
   });
 });
