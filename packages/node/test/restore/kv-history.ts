@@ -217,6 +217,7 @@ class Recording {
   /** What was on its way happened or not; what was acknowledged is there. */
   async #recovered(life: Life): Promise<void> {
     await sleep(this.#clock, TTL_MS + 3 * PURGE.purgeIntervalMs);
+    await this.#expiredSince(life); // found removed
     const lsn = life.database.appliedLsn;
     // Numbers above that, of what was lost or given up, are given anew.
     const { lastChange } = life.engines.kv.stats;
