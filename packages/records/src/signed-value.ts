@@ -123,8 +123,11 @@ export function verifyValue(
   return { ...value, ...place } as VerifiedValue;
 }
 
+/** What decides which of two values of one subkey wins; all that is left of one that is gone. */
+export type ValueRank = Pick<SignedValue, 'sequence' | 'digest'>;
+
 /** I2: above 0 where `a` wins, 0 where they are the same value. Of values of one subkey. */
-export function compareValues(a: SignedValue, b: SignedValue): number {
+export function compareValues(a: ValueRank, b: ValueRank): number {
   return a.sequence === b.sequence ? Buffer.compare(b.digest, a.digest) : a.sequence - b.sequence;
 }
 
