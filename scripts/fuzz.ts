@@ -13,6 +13,7 @@ import { FUZZ_TARGETS as KV } from '../packages/kv/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as LOG } from '../packages/log/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as NODE } from '../packages/node/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as OBJECTS } from '../packages/objects/test/fuzz-targets.ts';
+import { FUZZ_TARGETS as RECORDS } from '../packages/records/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as STREAMS } from '../packages/streams/test/fuzz-targets.ts';
 import { FUZZ_TARGETS as TABLES } from '../packages/tables/test/fuzz-targets.ts';
 
@@ -24,6 +25,7 @@ const TARGETS: readonly FuzzTarget[] = [
   ...OBJECTS,
   ...STREAMS,
   ...KV,
+  ...RECORDS,
   ...NODE,
   ...CLI,
 ];

@@ -4,7 +4,10 @@
  * Every message that is signed begins with one of `DOMAINS`, which end in a zero byte and none of which
  * begins another: a signature for one purpose is none for another.
  *
- * Keys of small order are no keys (`isWeakPublicKey`): for them one signature fits many messages.
+ * To import a key costs more than to use it, so imported ones are remembered.
+ *
+ * Keys of small order are no keys (`isWeakPublicKey`): for them one signature fits many messages, and
+ * releases of OpenSSL do not agree about it.
  */
 import { createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
 import { RECORD_LIMITS } from '@holdfast/core';
@@ -70,9 +73,16 @@ export function verifyWith(
   return verify(null, Buffer.concat([DOMAINS[domain], ...parts]), key, signature);
 }
 
+/** As long as somebody holds the seed; nobody changes the bytes of one. */
+const secretKeys = new WeakMap<Uint8Array, KeyObject>();
+
 function secretKeyObject(seed: Uint8Array): KeyObject {
+  const known = secretKeys.get(seed);
+  if (known !== undefined) return known;
   const key = Buffer.concat([SECRET_DER, seed]);
-  return createPrivateKey({ key, format: 'der', type: 'pkcs8' });
+  const made = createPrivateKey({ key, format: 'der', type: 'pkcs8' });
+  secretKeys.set(seed, made);
+  return made;
 }
 
 /** Public keys that were used lately, oldest first: no secrets, and the same for everybody. */

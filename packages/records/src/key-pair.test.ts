@@ -150,11 +150,10 @@ describe('signatures', () => {
   });
 
   it('by keys of small order would fit anything: such keys are none', () => {
-    // y = 1, the neutral element: with R = y = 1 and S = 0 every message verifies.
+    // With y = 1, the neutral element, R = y = 1 and S = 0 fit every message. The OpenSSL of Node 20
+    // accepts that and the one of Node 24 does not, so peers would not agree about values of such keys.
     const neutral = Buffer.alloc(32);
     neutral[0] = 1;
-    const universal = Buffer.concat([neutral, Buffer.alloc(32)]);
-    expect(verifyWith(neutral.toString('hex'), universal, 'value', message)).toBe(true);
     expect(isWeakPublicKey(neutral)).toBe(true);
     for (const hex of [
       '00'.repeat(32),

@@ -19,7 +19,7 @@ const SECRET_PREFIX = 'sec1';
 
 export interface KeyPair {
   readonly publicKey: PublicKey;
-  /** 32 bytes. Whoever has them can write in the name of the key. */
+  /** 32 bytes, never changed. Whoever has them can write in the name of the key. */
   readonly seed: Buffer;
 }
 
