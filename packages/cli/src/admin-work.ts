@@ -7,7 +7,7 @@ import { CommandError, hintOf } from './command-error.ts';
 import type { CommandCall } from './command.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { PhasedProgress, type WorkProgress } from './progress.ts';
-import { type ClientRequest, StreamClient } from './stream-client.ts';
+import { type ClientRequest, NodeClient } from './node-client.ts';
 
 export interface AdminRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -88,7 +88,7 @@ function send(
           body: Buffer.from(JSON.stringify(body)),
         }),
   };
-  return StreamClient.of(call).administration(path, request);
+  return NodeClient.of(call).administration(path, request);
 }
 
 async function* linesOf(response: Response): AsyncGenerator<WorkLine> {

@@ -2,7 +2,7 @@
 import type { NodeSettingsInput } from '@holdfast/node';
 import { usageError } from './command-error.ts';
 import type { CommandCall, Flag } from './command.ts';
-import { readWhole } from './stream/input.ts';
+import { readWhole } from './input.ts';
 
 const NAME = 'claim-tokens-file';
 

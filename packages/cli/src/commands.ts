@@ -4,6 +4,14 @@ import { keyGenerate } from './key/generate.ts';
 import { keyRetire } from './key/retire.ts';
 import { keyRotate } from './key/rotate.ts';
 import { keyStatus } from './key/status.ts';
+import { kvBatch } from './kv/batch.ts';
+import { kvClear } from './kv/clear.ts';
+import { kvGet } from './kv/get.ts';
+import { kvList } from './kv/list.ts';
+import { kvPut } from './kv/put.ts';
+import { kvRemove } from './kv/remove.ts';
+import { kvStores } from './kv/stores.ts';
+import { kvWatch } from './kv/watch.ts';
 import { mark } from './mark.ts';
 import { rebalance } from './rebalance.ts';
 import { restore } from './restore.ts';
@@ -44,6 +52,14 @@ export const COMMANDS: readonly Command[] = [
   subscriptionList,
   subscriptionShow,
   subscriptionRemove,
+  kvStores,
+  kvList,
+  kvGet,
+  kvPut,
+  kvRemove,
+  kvBatch,
+  kvClear,
+  kvWatch,
   snapshotStatus,
   snapshotCreate,
   snapshotList,

@@ -15,9 +15,9 @@ const TEXT =
   ': hello\n\nevent: data\ndata: [\ndata: {"k":"ü€😀"},\ndata:]\n\n' +
   'event: control\r\ndata: {"a":1}\r\n\r\ndata\n\n\nid: 3\n\nevent: cut\ndata: off\n';
 const EVENTS = [
-  { type: 'data', data: '[\n{"k":"ü€😀"},\n]' },
-  { type: 'control', data: '{"a":1}' },
-  { type: 'message', data: '' },
+  { id: '', type: 'data', data: '[\n{"k":"ü€😀"},\n]' },
+  { id: '', type: 'control', data: '{"a":1}' },
+  { id: '', type: 'message', data: '' },
 ];
 
 describe('readEvents', () => {
@@ -39,8 +39,17 @@ describe('readEvents', () => {
 
   it('passes over one byte order mark at the start, and over none later', async () => {
     expect(await eventsOf([Buffer.from('\ufeffdata:a\n\ndata:\ufeffb\n\n')])).toEqual([
-      { type: 'message', data: 'a' },
-      { type: 'message', data: '\ufeffb' },
+      { id: '', type: 'message', data: 'a' },
+      { id: '', type: 'message', data: '\ufeffb' },
+    ]);
+  });
+
+  it('gives each event the number to resume behind, also one that came without data', async () => {
+    const text = 'id: 3\ndata: a\n\n:\nid: 7\n\ndata: b\n\n';
+    const events = await eventsOf([Buffer.from(text)]);
+    expect(events.map(({ id, data }) => [id, data])).toEqual([
+      ['3', 'a'],
+      ['7', 'b'],
     ]);
   });
 

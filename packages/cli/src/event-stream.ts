@@ -3,14 +3,18 @@
 export interface ServerEvent {
   readonly type: string;
   readonly data: string;
+  /** To resume behind; of this event, or of one before it. */
+  readonly id: string;
 }
 
 export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<ServerEvent> {
   let type = '';
+  let id = '';
   let data: string[] = [];
   for await (const line of readLines(body)) {
     if (line === '') {
-      if (data.length > 0) yield { type: type === '' ? 'message' : type, data: data.join('\n') };
+      if (data.length > 0)
+        yield { type: type === '' ? 'message' : type, data: data.join('\n'), id };
       type = '';
       data = [];
       continue;
@@ -21,6 +25,7 @@ export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
     const value = rest.startsWith(' ') ? rest.slice(1) : rest;
     if (field === 'event') type = value;
     else if (field === 'data') data.push(value);
+    else if (field === 'id') id = value;
   }
 }
 

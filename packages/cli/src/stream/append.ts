@@ -1,8 +1,8 @@
 import { SERVER_FLAGS, type Command, type CommandCall } from '../command.ts';
 import { usageError } from '../command-error.ts';
 import { EXIT } from '../exit-codes.ts';
-import { StreamClient } from '../stream-client.ts';
-import { readLineBatches, readSource, readWhole } from './input.ts';
+import { NodeClient } from '../node-client.ts';
+import { readLineBatches, readSource, readWhole } from '../input.ts';
 import { isJsonType, streamAnswer } from './stream-answer.ts';
 
 export const streamAppend: Command = {
@@ -51,14 +51,14 @@ interface AppendReport {
 
 class Append {
   readonly #call: CommandCall;
-  readonly #client: StreamClient;
+  readonly #client: NodeClient;
   readonly #path: string;
   readonly #contentType: string;
   readonly #source: string | undefined;
   #seq: number;
   #report: AppendReport;
 
-  private constructor(call: CommandCall, client: StreamClient, contentType: string) {
+  private constructor(call: CommandCall, client: NodeClient, contentType: string) {
     this.#call = call;
     this.#client = client;
     this.#contentType = contentType;
@@ -86,7 +86,7 @@ class Append {
       throw usageError('--seq orders one request; with --lines use --producer');
     }
     sourceOf(call);
-    const client = StreamClient.of(call);
+    const client = NodeClient.of(call);
     const given = values.text('type');
     if (given !== undefined) return new Append(call, client, given);
     const head = await client.stream(call.arguments[0] ?? '', { method: 'HEAD' });

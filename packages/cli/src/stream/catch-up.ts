@@ -1,10 +1,10 @@
 /** All there is from an offset to the tail, response by response. */
-import type { StreamClient } from '../stream-client.ts';
+import type { NodeClient } from '../node-client.ts';
 import { streamAnswer } from './stream-answer.ts';
 import type { ShownBatch } from './batch-output.ts';
 
 export async function* catchUp(
-  client: StreamClient,
+  client: NodeClient,
   path: string,
   from: string,
   signal?: AbortSignal,

@@ -1,6 +1,6 @@
 import { SERVER_FLAGS, type Command } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { StreamClient } from '../stream-client.ts';
+import { NodeClient } from '../node-client.ts';
 import { streamAnswer } from './stream-answer.ts';
 
 export const streamClose: Command = {
@@ -14,7 +14,7 @@ export const streamClose: Command = {
       arguments: [path = ''],
       json,
     } = call;
-    const response = await StreamClient.of(call).stream(path, {
+    const response = await NodeClient.of(call).stream(path, {
       method: 'POST',
       headers: { 'stream-closed': 'true' },
     });

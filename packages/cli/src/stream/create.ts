@@ -1,8 +1,8 @@
 import { SERVER_FLAGS, type Command } from '../command.ts';
 import { usageError } from '../command-error.ts';
 import { EXIT } from '../exit-codes.ts';
-import { StreamClient } from '../stream-client.ts';
-import { readWhole } from './input.ts';
+import { NodeClient } from '../node-client.ts';
+import { readWhole } from '../input.ts';
 import { streamAnswer } from './stream-answer.ts';
 
 export const streamCreate: Command = {
@@ -18,7 +18,7 @@ export const streamCreate: Command = {
     ...SERVER_FLAGS,
   },
   async run({ io, arguments: [path = ''], values, json }) {
-    const client = StreamClient.of({ io, arguments: [path], values, json });
+    const client = NodeClient.of({ io, arguments: [path], values, json });
     if (values.given('ttl') && values.given('expires-at')) {
       throw usageError('--ttl and --expires-at exclude each other');
     }

@@ -1,7 +1,7 @@
 import { SERVER_FLAGS, type Command } from '../command.ts';
 import { usageError } from '../command-error.ts';
 import { EXIT } from '../exit-codes.ts';
-import { StreamClient } from '../stream-client.ts';
+import { NodeClient } from '../node-client.ts';
 import { streamAnswer } from './stream-answer.ts';
 
 export const streamFork: Command = {
@@ -32,7 +32,7 @@ export const streamFork: Command = {
     if (values.given('sub-offset') && !values.given('at')) {
       throw usageError('--sub-offset counts from --at, which is missing');
     }
-    const client = StreamClient.of(call);
+    const client = NodeClient.of(call);
     const response = await client.stream(path, {
       method: 'PUT',
       headers: {

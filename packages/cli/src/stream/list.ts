@@ -2,7 +2,7 @@ import { LIMITS } from '@holdfast/core';
 import { SERVER_FLAGS, type Command } from '../command.ts';
 import { usageError } from '../command-error.ts';
 import { EXIT } from '../exit-codes.ts';
-import { StreamClient } from '../stream-client.ts';
+import { NodeClient } from '../node-client.ts';
 
 export const streamList: Command = {
   name: 'stream ls',
@@ -27,7 +27,7 @@ export const streamList: Command = {
     }
     let left = limitText === undefined ? Infinity : Number(limitText);
     let after = values.text('after');
-    const client = StreamClient.of(call);
+    const client = NodeClient.of(call);
     while (left > 0) {
       const limit = String(Math.min(left, LIMITS.maxListedStreams));
       const response = await client.list({ prefix, after, limit });

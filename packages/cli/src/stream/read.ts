@@ -1,7 +1,7 @@
 import { SERVER_FLAGS, type Command } from '../command.ts';
 import { usageError } from '../command-error.ts';
 import { EXIT } from '../exit-codes.ts';
-import { StreamClient } from '../stream-client.ts';
+import { NodeClient } from '../node-client.ts';
 import { showBatch } from './batch-output.ts';
 import { catchUp, offsetOf } from './catch-up.ts';
 
@@ -34,7 +34,7 @@ export const streamRead: Command = {
       throw usageError('--limit-bytes must be a whole number above 0');
     }
     const limit = limitText === undefined ? Infinity : Number(limitText);
-    const client = StreamClient.of(call);
+    const client = NodeClient.of(call);
     let bytes = 0;
     for await (const batch of catchUp(client, path, offsetOf(values.text('from') ?? 'start'))) {
       await showBatch(io, json, batch);

@@ -4,7 +4,7 @@ import { asCommandError } from '../command-error.ts';
 import { OutputClosed } from '../console-io.ts';
 import { readEvents } from '../event-stream.ts';
 import { EXIT } from '../exit-codes.ts';
-import { StreamClient } from '../stream-client.ts';
+import { NodeClient } from '../node-client.ts';
 import { hasData, showBatch } from './batch-output.ts';
 import { catchUp, offsetOf } from './catch-up.ts';
 import { streamAnswer } from './stream-answer.ts';
@@ -35,7 +35,7 @@ export const streamTail: Command = {
 /** Follows one stream. `#offset` moves only behind what was printed, so nothing is lost or doubled. */
 class Tail {
   readonly #call: CommandCall;
-  readonly #client: StreamClient;
+  readonly #client: NodeClient;
   readonly #path: string;
   readonly #signal: AbortSignal;
   #offset: string;
@@ -43,7 +43,7 @@ class Tail {
 
   constructor(call: CommandCall, signal: AbortSignal) {
     this.#call = call;
-    this.#client = StreamClient.of(call);
+    this.#client = NodeClient.of(call);
     this.#path = call.arguments[0] ?? '';
     this.#signal = signal;
     this.#offset = offsetOf(call.values.text('from') ?? 'now');

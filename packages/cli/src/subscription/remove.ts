@@ -1,6 +1,6 @@
 import type { Command } from '../command.ts';
 import { DELETION_FLAGS, runDeletion } from '../deletion.ts';
-import { StreamClient } from '../stream-client.ts';
+import { NodeClient } from '../node-client.ts';
 
 export const subscriptionRemove: Command = {
   name: 'subscription rm',
@@ -9,7 +9,7 @@ export const subscriptionRemove: Command = {
   flags: DELETION_FLAGS,
   async run(call) {
     const [id = ''] = call.arguments;
-    const client = StreamClient.of(call);
+    const client = NodeClient.of(call);
     return runDeletion(call, {
       command: 'subscription rm',
       target: id,

@@ -1,6 +1,6 @@
 import { SERVER_FLAGS, type Command } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { StreamClient } from '../stream-client.ts';
+import { NodeClient } from '../node-client.ts';
 
 export const subscriptionShow: Command = {
   name: 'subscription show',
@@ -13,7 +13,7 @@ export const subscriptionShow: Command = {
       arguments: [id = ''],
       json,
     } = call;
-    const response = await StreamClient.of(call).subscription(id, { method: 'GET' });
+    const response = await NodeClient.of(call).subscription(id, { method: 'GET' });
     const text = await response.text();
     await io.out(json ? `${text}\n` : describe(JSON.parse(text) as ShownSubscription));
     return EXIT.ok;

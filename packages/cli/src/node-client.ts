@@ -1,16 +1,18 @@
 /**
- * Streams, subscriptions and administration of a node over HTTP, with the platform's `fetch`. Every answer that is not what was
- * asked for becomes a `CommandError` with the exit code that goes with it.
+ * A node over HTTP, with the platform's `fetch`: its streams, subscriptions, stores and
+ * administration. Every answer that is not what was asked for becomes a `CommandError` with the exit
+ * code that goes with it.
  */
-import { ERROR_CODES, type ErrorCode } from '@holdfast/core';
-import { CommandError, hintOf, usageError } from './command-error.ts';
+import { CommandError, usageError } from './command-error.ts';
 import type { CommandCall } from './command.ts';
-import { EXIT, exitCodeOf, exitCodeOfStatus } from './exit-codes.ts';
+import { EXIT } from './exit-codes.ts';
+import { type Asked, refused } from './node-refusal.ts';
 
 const DEFAULT_URL = 'http://127.0.0.1:4437';
 const STREAM_PATH = '/v1/stream/';
 const LIST_PATH = '/v1/streams';
 const SUBSCRIPTIONS_PATH = '__ds/subscriptions';
+const KV_PATH = '/v1/kv';
 const ADMIN_PATH = '/v1/admin/';
 
 export interface ClientRequest {
@@ -21,7 +23,7 @@ export interface ClientRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
-export class StreamClient {
+export class NodeClient {
   readonly #base: URL;
 
   constructor(url: string) {
@@ -31,8 +33,8 @@ export class StreamClient {
     this.#base = new URL(url);
   }
 
-  static of(call: CommandCall): StreamClient {
-    return new StreamClient(call.values.text('url') ?? DEFAULT_URL);
+  static of(call: CommandCall): NodeClient {
+    return new NodeClient(call.values.text('url') ?? DEFAULT_URL);
   }
 
   get url(): string {
@@ -41,27 +43,43 @@ export class StreamClient {
 
   /** The URL path of a stream, as a fork names its source. */
   urlPath(path: string): string {
-    return this.#base.pathname.replace(/\/+$/, '') + STREAM_PATH + encodePath(path);
+    return this.#below(STREAM_PATH) + encodePath(path);
   }
 
   /** Resolves with any 2xx answer. */
   async stream(path: string, request: ClientRequest): Promise<Response> {
-    return this.#send(this.urlPath(path), request, path);
+    return this.#send(this.urlPath(path), request, { stream: path });
   }
 
   async list(query: Readonly<Record<string, string | undefined>>): Promise<Response> {
-    const target = this.#base.pathname.replace(/\/+$/, '') + LIST_PATH;
-    return this.#send(target, { method: 'GET', query }, undefined);
+    return this.#send(this.#below(LIST_PATH), { method: 'GET', query }, {});
   }
 
   async subscriptions(request: ClientRequest): Promise<Response> {
-    return this.#send(this.urlPath(SUBSCRIPTIONS_PATH), request, undefined);
+    return this.#send(this.urlPath(SUBSCRIPTIONS_PATH), request, {});
   }
 
   async subscription(id: string, request: ClientRequest): Promise<Response> {
     if (/^\.{0,2}$/.test(id)) throw usageError(`"${id}" is not the id of a subscription`);
     const target = `${this.urlPath(SUBSCRIPTIONS_PATH)}/${encodeURIComponent(id)}`;
-    return this.#send(target, request, undefined);
+    return this.#send(target, request, {});
+  }
+
+  async stores(query: Readonly<Record<string, string | undefined>>): Promise<Response> {
+    return this.#send(this.#below(KV_PATH), { method: 'GET', query }, {});
+  }
+
+  async store(store: string, request: ClientRequest): Promise<Response> {
+    // A URL is resolved on the way: these would name another route.
+    if (/^\.{0,2}$/.test(store)) throw usageError(`"${store}" is not the name of a store`);
+    const target = `${this.#below(KV_PATH)}/${encodeURIComponent(store)}`;
+    return this.#send(target, request, { store });
+  }
+
+  /** The key goes in the query, where any text may stand. */
+  async entry(store: string, key: string, request: ClientRequest): Promise<Response> {
+    if (key === '') throw usageError('a key is not empty');
+    return this.store(store, { ...request, query: { ...request.query, key } });
   }
 
   /** @param segments of the path below the routes of administration. */
@@ -71,10 +89,15 @@ export class StreamClient {
     if (odd !== undefined) throw usageError(`"${odd}" is no id`);
     const headers = { ...request.headers, 'holdfast-admin': '1' };
     const target = ADMIN_PATH + segments.map(encodeURIComponent).join('/');
-    return this.#send(target, { ...request, headers }, undefined);
+    return this.#send(target, { ...request, headers }, {});
   }
 
-  async #send(target: string, request: ClientRequest, path: string | undefined): Promise<Response> {
+  /** Also behind a proxy that put a path before the node's. */
+  #below(path: string): string {
+    return this.#base.pathname.replace(/\/+$/, '') + path;
+  }
+
+  async #send(target: string, request: ClientRequest, asked: Asked): Promise<Response> {
     const query = new URLSearchParams(defined(request.query));
     const url = this.#base.origin + target + (query.size > 0 ? `?${query.toString()}` : '');
     let response: Response;
@@ -91,7 +114,7 @@ export class StreamClient {
       throw unreachable(this.url, error);
     }
     if (response.ok) return response;
-    throw await refused(response, path);
+    throw await refused(response, asked);
   }
 }
 
@@ -127,67 +150,4 @@ function unreachable(url: string, cause: unknown): CommandError {
       cause,
     },
   );
-}
-
-async function refused(response: Response, path: string | undefined): Promise<CommandError> {
-  const { status } = response;
-  const problem = await readProblem(response);
-  const code = problem.code ?? codeOfStatus(status);
-  const known = Object.hasOwn(ERROR_CODES, code);
-  const exitCode = known ? exitCodeOf(code as ErrorCode) : exitCodeOfStatus(status);
-  const about = path === undefined ? '' : ` stream=${path}`;
-  const message = `${problem.detail ?? problem.title ?? `the node answered ${status}`}${about}`;
-  return new CommandError(exitCode, code, message, { hint: hintFor(code, path, response) });
-}
-
-interface Problem {
-  readonly code?: string;
-  readonly detail?: string;
-  readonly title?: string;
-}
-
-async function readProblem(response: Response): Promise<Problem> {
-  const text = await response.text().catch(() => '');
-  if (!/^application\/(?:problem\+)?json/.test(response.headers.get('content-type') ?? ''))
-    return {};
-  try {
-    return JSON.parse(text) as Problem;
-  } catch {
-    return {};
-  }
-}
-
-/** HEAD answers have no body to say it in. */
-function codeOfStatus(status: number): string {
-  if (status === 404) return 'STREAM_NOT_FOUND';
-  if (status === 410) return 'STREAM_GONE';
-  return `HTTP_${status}`;
-}
-
-function hintFor(code: string, path = 'PATH', response: Response): string | undefined {
-  switch (code) {
-    case 'STREAM_NOT_FOUND':
-      return `create it with "holdfast stream create ${path}", or see "holdfast stream ls"`;
-    case 'SUBSCRIPTION_NOT_FOUND':
-      return 'see "holdfast subscription ls"';
-    case 'STREAM_CLOSED':
-      return 'a closed stream stays closed: fork it to go on';
-    case 'CONTENT_TYPE_MISMATCH':
-      return `see its type with "holdfast stream info ${path}"`;
-    case 'STREAM_EXISTS':
-      return `it is there with other settings: see "holdfast stream info ${path}"`;
-    case 'PRODUCER_FENCED':
-      return `a newer epoch owns this producer: ${response.headers.get('producer-epoch') ?? '?'}`;
-    case 'PRODUCER_SEQ_GAP':
-      return `the next seq is ${response.headers.get('producer-expected-seq') ?? 'another'}`;
-    case 'DRAINING':
-    case 'COMMIT_QUEUE_FULL':
-      return 'try again in a moment';
-    case 'NODE_FAILED':
-      return "the node's storage failed: see its log, then restart it";
-    case 'DISK_FULL':
-      return 'the disk of the node is full: it goes on by itself once there is room';
-    default:
-      return hintOf(code);
-  }
 }

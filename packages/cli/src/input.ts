@@ -1,8 +1,8 @@
 /** Where the bytes of an append or a create come from: the command line, standard input, a file. */
 import { LIMITS } from '@holdfast/core';
-import { CommandError, usageError } from '../command-error.ts';
-import type { ConsoleIo } from '../console-io.ts';
-import { EXIT } from '../exit-codes.ts';
+import { CommandError, usageError } from './command-error.ts';
+import type { ConsoleIo } from './console-io.ts';
+import { EXIT } from './exit-codes.ts';
 
 /** @param source `-` is standard input. */
 export async function* readSource(io: ConsoleIo, source: string): AsyncGenerator<Uint8Array> {
@@ -27,7 +27,7 @@ export async function readWhole(io: ConsoleIo, source: string): Promise<Uint8Arr
     bytes += part.length;
     if (bytes > LIMITS.maxRecordBytes) {
       throw usageError(
-        `${source === '-' ? 'standard input' : source} is larger than one append may be`,
+        `${source === '-' ? 'standard input' : source} is larger than one request may be`,
         'send it in parts, or by lines with --lines',
       );
     }
