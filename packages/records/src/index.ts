@@ -10,6 +10,7 @@ export * from './record-key.ts';
 export * from './record-store.ts';
 export * from './records.ts';
 export * from './rpc.ts';
+export * from './rpc/sim/index.ts';
 export * from './schema.ts';
 export * from './sequence.ts';
 export * from './signed-value.ts';

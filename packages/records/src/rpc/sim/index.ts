@@ -1,0 +1,2 @@
+export * from './sim-rpc.ts';
+export * from './sim-rpc-network.ts';
