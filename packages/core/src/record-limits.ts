@@ -62,6 +62,12 @@ export const RECORD_LIMITS = {
   // -- peer table --------------------------------------------------------------------------
   /** Peers that are remembered. Beyond, the ones silent longest go. */
   maxKnownPeers: 1_024,
+  /** Peers that one has heard of and not asked yet. Beyond, the oldest go. */
+  maxCandidatePeers: 256,
+  /** Failures on end after which a peer counts no longer. */
+  failuresOfPeer: 2,
+  /** Questions under way to find out who is there. */
+  peerProbesAtOnce: 8,
   /** Peers of a table below which it looks for more. */
   minKnownPeers: 20,
   /** Between two looks for more peers. */
@@ -110,6 +116,12 @@ export const RECORD_LIMITS = {
   maxPublicTransactions: 4,
   /** Transactions on one record by one member. Beyond: declined. */
   maxMemberTransactions: 1,
+  /** Transactions that one peer has here, on all records. Beyond: declined. */
+  maxTransactionsOfPeer: 128,
+  /** Transactions on all records. Beyond: declined. */
+  maxTransactions: 4_096,
+  /** Values that transactions hold and did not commit yet. Beyond, the one that writes ends. */
+  maxTransactionBytes: (64 * MIB) as number,
   /** A transaction ends when nothing is heard of it for so long. */
   transactionIdleMs: 10_000,
   /** A transaction ends after this, whatever is heard of it: a lock is never held for ever. */

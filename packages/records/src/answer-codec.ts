@@ -48,7 +48,7 @@ const SET_STATUS = {
 } as const;
 const WATCH_STATUS = { far: FAR, active: 1, refused: 2, ended: 3 } as const;
 const BEGIN_STATUS = { far: FAR, begun: 1, 'descriptor-wanted': 2, busy: 3 } as const;
-const COMMAND_STATUS = { gone: 0, done: 1 } as const;
+const COMMAND_STATUS = { gone: 0, done: 1, outdated: 2 } as const;
 
 export function writeAnswer(to: ByteWriter, answer: Answer | InvalidAnswer): void {
   if (answer.type === 'invalid') {
@@ -79,7 +79,9 @@ export function writeAnswer(to: ByteWriter, answer: Answer | InvalidAnswer): voi
       break;
     case 'command':
       to.u8(COMMAND_STATUS[answer.status]);
-      if (answer.status === 'done') writeValue(to.varint(answer.durationMs), answer.value);
+      if (answer.status !== 'gone') to.varint(answer.durationMs);
+      if (answer.status === 'done') writeValue(to, answer.value);
+      if (answer.status === 'outdated') writeSequence(to, answer.floor);
       break;
     case 'find':
     case 'ping':
@@ -192,7 +194,9 @@ function readBegin(from: ByteReader): BeginAnswer {
 function readCommand(from: ByteReader): CommandAnswer {
   const status = readStatus(COMMAND_STATUS, from);
   if (status === 'gone') return { type: 'command', status };
-  return { type: 'command', status, durationMs: from.varint(), value: readValue(from) };
+  const durationMs = from.varint();
+  if (status === 'done') return { type: 'command', status, durationMs, value: readValue(from) };
+  return { type: 'command', status, durationMs, floor: readGivenSequence(from) };
 }
 
 function readStatus<Status extends string>(

@@ -224,6 +224,13 @@ export type CommandAnswer =
     }
   | {
       readonly type: 'command';
+      /** Of `set`: a value that is gone was above it, as in `SetAnswer`; the write is withdrawn. */
+      readonly status: 'outdated';
+      readonly durationMs: number;
+      readonly floor: Sequence;
+    }
+  | {
+      readonly type: 'command';
       /** It never was, or ended, or lost against another, or is of another peer. */
       readonly status: 'gone';
     };

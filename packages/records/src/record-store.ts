@@ -20,8 +20,8 @@
  * 5. `write` is all or nothing over its values, of one record, and durable when it resolved as far as the
  *    `KvStore` says. Writes of one record happen one after the other, in the order they were called;
  *    deciding (2) and writing are one step in that order. What is decided is told for each value.
- * 6. With `ifRevision` it happens only while the record is as it was then: else `PRECONDITION_FAILED`.
- *    Every change of values gives a record another revision; no two states ever share one, across
+ * 6. With `ifRevision` it happens only while the record is as it was then (0: there is none), and only
+ *    if every value is `written` or `same`: else `PRECONDITION_FAILED`, and nothing changed. Every change of values gives a record another revision; no two states ever share one, across
  *    restarts.
  * 7. A failed write (the `KvStore` threw) leaves memory as the store is: what is not known is read again.
  *
@@ -78,7 +78,7 @@ export interface RecordStore extends AsyncDisposable {
 
 export interface RecordHead {
   readonly descriptor: VerifiedDescriptor;
-  /** Number of the state of its values (6). */
+  /** Number of the state of its values (6); above 0. */
   readonly revision: number;
   /** By subkey, for all of its schema; `undefined`: nothing is stored. */
   readonly subkeys: readonly (SubkeyHead | undefined)[];

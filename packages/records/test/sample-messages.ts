@@ -123,6 +123,7 @@ export const ANSWERS: readonly (Answer | InvalidAnswer)[] = [
   { type: 'command', status: 'gone' },
   { type: 'command', status: 'done', durationMs: 0, value: undefined },
   { type: 'command', status: 'done', durationMs: 10_000, value: VALUE },
+  { type: 'command', status: 'outdated', durationMs: 9, floor: sequence(4) },
   { type: 'find', peers },
   { type: 'ping' },
 ];
