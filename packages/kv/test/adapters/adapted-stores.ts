@@ -1,6 +1,7 @@
 /** The stores that the public suites run over. */
 import { MemoryFileSystem } from '@holdfast/core';
 import { type KvKeyRule, type KvStore, openMemoryKvStore, viewOf } from '@holdfast/kv';
+import { encrypted } from '../encrypted/encrypted-stores.ts';
 import { EngineLife } from '../engine-life.ts';
 import { COMPONENTS, memories, openTiers } from '../tiers/tiered-stores.ts';
 
@@ -46,6 +47,19 @@ export const ADAPTED_STORES: readonly AdaptedStore[] = [
     open: async () => {
       const tiers = await openTiers(memories(), { backupMode: 'async' });
       return { store: viewOf(tiers, 'level/', NARROW), close: () => tiers.close() };
+    },
+  },
+  {
+    title: 'an encrypted store',
+    open: async () => within(encrypted(openMemoryKvStore(COMPONENTS, { id: 'memory' }))),
+  },
+  {
+    title: 'tiers, all of them encrypted',
+    open: async () => {
+      const { primary, backup, local } = memories();
+      return within(
+        await openTiers({ primary: encrypted(primary), backup: encrypted(backup), local }),
+      );
     },
   },
 ];
