@@ -30,7 +30,6 @@ const EVERYWHERE: readonly ErrorCode[] = [
 const PROBLEM_HEADERS = {
   'Retry-After': 'Seconds to wait; with 429, 503 and 507.',
   Allow: 'Methods of this path; with 405.',
-  ETag: 'Version of the entry that is there; with 412.',
 };
 
 /** Of the routes, not of the node: whoever can reach it learns no versions. */
@@ -77,7 +76,7 @@ function operationOf(route: RouteDescription): Document {
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
   for (const [status, codes] of byStatus) {
-    const problems = problemsOf(codes);
+    const problems = problemsOf(codes, route.problemHeaders);
     const own = responses[status];
     responses[status] = own === undefined ? problems : mergedResponse(own, problems);
   }
@@ -119,11 +118,14 @@ function responseOf({ description, headers = {}, content = {} }: AnswerDescripti
   };
 }
 
-function problemsOf(codes: readonly ErrorCode[]): Document {
+function problemsOf(
+  codes: readonly ErrorCode[],
+  headers: Readonly<Record<string, string>> = {},
+): Document {
   const shown = codes.map((code) => `\`${code}\` (${ERROR_CODES[code]})`);
   return {
     description: `One of ${shown.join(', ')}.`,
-    headers: headersOf(PROBLEM_HEADERS),
+    headers: headersOf({ ...PROBLEM_HEADERS, ...headers }),
     content: { 'application/problem+json': { schema: schemaRef('Problem') } },
   };
 }

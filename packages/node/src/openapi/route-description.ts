@@ -41,6 +41,8 @@ export interface RouteDescription {
   readonly parameters?: readonly ParameterDescription[];
   readonly body?: BodyDescription;
   readonly answers: Readonly<Record<number, AnswerDescription>>;
+  /** Headers of its problems, and what they say. */
+  readonly problemHeaders?: Readonly<Record<string, string>>;
   /** Beside those that every route may give. */
   readonly errors: readonly ErrorCode[];
 }

@@ -100,7 +100,7 @@ export class KvExchange {
   }
 
   fail(thrown: unknown): void {
-    failKv(this.context, this.request, this.response, thrown);
+    failKv(this.context, this.request, this.response, thrown, this.target);
   }
 
   readonly failed = (thrown: unknown): void => this.fail(thrown);
@@ -112,6 +112,7 @@ export function failKv(
   request: IncomingMessage,
   response: ServerResponse,
   thrown: unknown,
+  target?: KvTarget,
 ): void {
   const error = asHoldfastError(thrown);
   if (error.kind === 'internal' || error.kind === 'corrupt') {
@@ -121,10 +122,11 @@ export function failKv(
       error: cause instanceof Error ? (cause.stack ?? cause.message) : typeof cause,
     });
   }
-  answerProblem(request, response, error, { ...context, headers: headersOf(error) });
+  const headers = target?.kind === 'entry' ? headersOf(error) : [];
+  answerProblem(request, response, error, { ...context, headers });
 }
 
-/** Who lost against another writer is told whose turn it was. */
+/** Who lost against another writer is told which version is there. */
 function headersOf({ code, details }: HoldfastError): readonly string[] {
   const version = details['version'];
   if (code !== 'PRECONDITION_FAILED' || version === undefined) return [];

@@ -74,6 +74,9 @@ const WHOLE_ENTRY_HEADERS = {
   [KV_HEADERS.stale]: '`true`: from a backup, because the store itself does not answer.',
 };
 
+/** With 412: of the entry that is there. */
+const problemHeaders = ENTRY_HEADERS;
+
 const json = (description: string, schema: JsonSchema): AnswerDescription => ({
   description,
   content: { 'application/json': schema },
@@ -105,6 +108,7 @@ const BODY_ERRORS: readonly ErrorCode[] = [...WRITE_ERRORS, 'BODY_TOO_LARGE', 'B
 
 const GET_ENTRY: KvRoute = {
   id: 'getEntry',
+  problemHeaders,
   method: 'GET',
   path: ENTRY_PATH,
   target: 'entry',
@@ -130,6 +134,7 @@ const GET_ENTRY: KvRoute = {
 
 const PUT_ENTRY: KvRoute = {
   id: 'putEntry',
+  problemHeaders,
   method: 'PUT',
   path: ENTRY_PATH,
   target: 'entry',
@@ -158,6 +163,7 @@ const PUT_ENTRY: KvRoute = {
 
 const DELETE_ENTRY: KvRoute = {
   id: 'deleteEntry',
+  problemHeaders,
   method: 'DELETE',
   path: ENTRY_PATH,
   target: 'entry',

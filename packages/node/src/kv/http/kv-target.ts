@@ -40,8 +40,8 @@ export function isKvTarget(target: string): boolean {
 export function parseKvTarget(target: string): KvTarget {
   const end = queryStart(target);
   const query = end === target.length ? QueryParameters.none : QueryParameters.parse(target, end);
+  if (end === KV_PATH.length) return { kind: 'stores', store: '', key: '', query };
   const path = target.slice(KV_PATH.length + 1, end);
-  if (path === '') return { kind: 'stores', store: '', key: '', query };
   const slash = path.indexOf('/');
   const store = decodePath(slash < 0 ? path : path.slice(0, slash));
   assertNoDots(store);
