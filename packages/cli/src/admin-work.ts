@@ -13,6 +13,8 @@ export interface AdminRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
   readonly path: readonly string[];
   readonly body?: object;
+  /** Instead of a body: lines of an export, as they come. */
+  readonly bytes?: AsyncIterable<Uint8Array>;
 }
 
 interface WorkLine {
@@ -25,6 +27,24 @@ interface WorkLine {
 export async function askNode<Answer>(call: CommandCall, request: AdminRequest): Promise<Answer> {
   const response = await send(call, request);
   return (await response.json()) as Answer;
+}
+
+/** What is answered, as it comes; not as lines of work. */
+export async function* askNodeForBytes(
+  call: CommandCall,
+  request: AdminRequest,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const response = await send(call, request, signal);
+  try {
+    for await (const piece of response.body ?? []) yield piece as Uint8Array;
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new CommandError(EXIT.unavailable, 'UNREACHABLE', 'the answer was cut off', {
+      cause: error,
+      hint: 'see the log of the node',
+    });
+  }
 }
 
 /** The result of something that may. */
@@ -75,19 +95,15 @@ export async function interruptible<Result>(
 
 function send(
   call: CommandCall,
-  { method, path, body }: AdminRequest,
+  { method, path, body, bytes }: AdminRequest,
   signal?: AbortSignal,
 ): Promise<Response> {
-  const request: ClientRequest = {
-    method,
-    signal,
-    ...(body === undefined
-      ? {}
-      : {
-          headers: { 'content-type': 'application/json' },
-          body: Buffer.from(JSON.stringify(body)),
-        }),
+  const json = body && {
+    headers: { 'content-type': 'application/json' },
+    body: Buffer.from(JSON.stringify(body)),
   };
+  const lines = bytes && { headers: { 'content-type': 'application/x-ndjson' }, body: bytes };
+  const request: ClientRequest = { method, signal, ...(lines ?? json) };
   return NodeClient.of(call).administration(path, request);
 }
 

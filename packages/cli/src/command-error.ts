@@ -54,6 +54,11 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
   DISK_FULL: 'make room on the disk, then run the command again',
   ADMIN_REFUSED:
     'run it on the machine of the node, with its address like --url http://127.0.0.1:4437',
+  TIERS_NOT_CONFIGURED:
+    'see "holdfast tier status"; tiers are given with: holdfast serve --tiers FILE',
+  TIER_MISMATCH: 'see "holdfast tier status STORE", which says what to do',
+  TIER_RULES_CHANGED: 'see "holdfast tier status STORE", which says what to do',
+  TIER_BUSY: 'see "holdfast tier status"; try again when that is done',
   BACKUP_NOT_CONFIGURED: 'start the node with a backup: holdfast serve DIR --backup PLACE',
   ACCESS_DENIED: 'see AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, what they may do, and the clock',
   KEY_REQUIRED: 'give its key with --key-file FILE, --key-command CMD or HOLDFAST_KEY',

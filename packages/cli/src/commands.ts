@@ -36,6 +36,16 @@ import { streamTail } from './stream/tail.ts';
 import { subscriptionList } from './subscription/list.ts';
 import { subscriptionRemove } from './subscription/remove.ts';
 import { subscriptionShow } from './subscription/show.ts';
+import { tierDrain } from './tier/drain.ts';
+import { tierExport } from './tier/export.ts';
+import { tierImport } from './tier/import.ts';
+import { tierMigrate } from './tier/migrate.ts';
+import { tierPromote } from './tier/promote.ts';
+import { tierRepair } from './tier/repair.ts';
+import { tierRestore } from './tier/restore.ts';
+import { tierStatus } from './tier/status.ts';
+import { tierTakeOver } from './tier/take-over.ts';
+import { tierVerify } from './tier/verify.ts';
 import { verify } from './verify.ts';
 
 export const COMMANDS: readonly Command[] = [
@@ -60,6 +70,16 @@ export const COMMANDS: readonly Command[] = [
   kvBatch,
   kvClear,
   kvWatch,
+  tierStatus,
+  tierVerify,
+  tierRepair,
+  tierDrain,
+  tierRestore,
+  tierPromote,
+  tierMigrate,
+  tierTakeOver,
+  tierExport,
+  tierImport,
   snapshotStatus,
   snapshotCreate,
   snapshotList,

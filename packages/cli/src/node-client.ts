@@ -19,7 +19,8 @@ export interface ClientRequest {
   readonly method: string;
   readonly headers?: Readonly<Record<string, string | undefined>>;
   readonly query?: Readonly<Record<string, string | undefined>>;
-  readonly body?: Uint8Array | undefined;
+  /** Bytes, or as they come. */
+  readonly body?: Uint8Array | AsyncIterable<Uint8Array> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -106,7 +107,7 @@ export class NodeClient {
         method: request.method,
         headers: defined(request.headers),
         redirect: 'error',
-        ...(request.body === undefined ? {} : { body: request.body as Uint8Array<ArrayBuffer> }),
+        ...bodyOf(request),
         ...(request.signal === undefined ? {} : { signal: request.signal }),
       });
     } catch (error) {
@@ -116,6 +117,13 @@ export class NodeClient {
     if (response.ok) return response;
     throw await refused(response, asked);
   }
+}
+
+function bodyOf({ body }: ClientRequest): Pick<RequestInit, 'body'> {
+  if (body === undefined) return {};
+  if (body instanceof Uint8Array) return { body: body as Uint8Array<ArrayBuffer> };
+  // The platform wants to be told, and its types do not know.
+  return { body, duplex: 'half' } as unknown as Pick<RequestInit, 'body'>;
 }
 
 /** Each segment encoded; slashes stay. Dot segments would be resolved on the way: refused. */

@@ -6,6 +6,7 @@ import { JSON_FLAG, type Command, type CommandCall } from './command.ts';
 import { usageError } from './command-error.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { serveSettings, SETTING_FLAGS } from './serve-settings.ts';
+import { TIERS_FILE_FLAG, withTiers } from './tiers-file.ts';
 import { VERSION } from './version.ts';
 
 const LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
@@ -17,6 +18,7 @@ export const serve: Command = {
   flags: {
     ...SETTING_FLAGS,
     ...CLAIM_TOKENS_FILE_FLAG,
+    ...TIERS_FILE_FLAG,
     'log-level': {
       type: 'string',
       value: 'LEVEL',
@@ -33,7 +35,7 @@ export const serve: Command = {
     'Ctrl-C finishes what is under way and ends with 0; a second one ends at once.',
   ],
   async run(call) {
-    const settings = await withClaimTokens(call, serveSettings(call));
+    const settings = await withTiers(call, await withClaimTokens(call, serveSettings(call)));
     const level = logLevel(call);
     // Loaded here: the client commands have no use for a database.
     const { assertListenable, createPinoLogger, nodeComponents, openNode } =
@@ -116,9 +118,11 @@ async function announce(call: CommandCall, node: HoldfastNode, url: string): Pro
 function protection(node: HoldfastNode): string[] {
   const { active } = node.keys;
   const { backup } = node.stats();
+  const tiers = node.kv.tiers.list().map(({ name }) => name);
   return [
     ...(active === undefined ? [] : [`  encrypted   key ${active}`]),
     ...(backup === undefined ? [] : [`  backup      ${backup.place}, ${backup.archive.state}`]),
+    ...(tiers.length === 0 ? [] : [`  tiers       ${tiers.join(', ')}: holdfast tier status`]),
   ];
 }
 

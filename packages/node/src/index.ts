@@ -41,7 +41,12 @@ export {
 } from './settings.ts';
 export type { ListedStream, StreamPage } from './stream-list-route.ts';
 export type { StreamBatch } from './stream-reader.ts';
-export type { EmbeddedTiers, ExportChoice, TierVerification } from './tiers/embedded-tiers.ts';
+export type {
+  EmbeddedTiers,
+  ExportChoice,
+  TierRepair,
+  TierVerification,
+} from './tiers/embedded-tiers.ts';
 export type { MovedOutcome, RestoreChoice, RestoreOutcome } from './tiers/tier-operations.ts';
 export type { StoreTiersInput, TierPart, TiersInput } from './tiers/tier-settings.ts';
 export type {

@@ -123,11 +123,7 @@ async function open(
       },
       settings,
     );
-    const health = new Health({
-      integrity: () => database.stats().integrity,
-      backup: () => administration.health(),
-      tiers: () => tiered.health(),
-    });
+    const health = healthOf(database, administration, tiered);
     const crossOrigin = new CrossOriginPolicy({ allowOrigin: settings.allowedOrigins });
     const admin = new AdminRouter(administration, { clock });
     const router = new RequestRouter(
@@ -159,6 +155,18 @@ async function open(
     await closeInOrder(steps).catch(() => undefined);
     throw error;
   }
+}
+
+function healthOf(
+  database: Database,
+  administration: Administration,
+  tiered: TieredStores,
+): Health {
+  return new Health({
+    integrity: () => database.stats().integrity,
+    backup: () => administration.health(),
+    tiers: () => tiered.health(),
+  });
 }
 
 function createEngines(

@@ -21,7 +21,10 @@ export const tierStatus: Command = {
       else for (const status of answer.stores) await io.out(tierRow(status));
       return EXIT.ok;
     }
-    const status = await askNode<TieredStoreStatus>(call, { method: 'GET', path: ['tiers', store] });
+    const status = await askNode<TieredStoreStatus>(call, {
+      method: 'GET',
+      path: ['tiers', store],
+    });
     await io.out(json ? `${JSON.stringify(status)}\n` : tierFacts(status));
     return EXIT.ok;
   },

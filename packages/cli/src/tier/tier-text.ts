@@ -40,7 +40,9 @@ export function tierFacts(status: TieredStoreStatus): string {
 /** What has to be changed before the next start. */
 export function settingsText(lines: MovedOutcome['settings']): string {
   const said = lines.map(({ setting, value }) =>
-    value === undefined ? `  remove ${setting}\n` : `  set ${setting} to ${JSON.stringify(value)}\n`,
+    value === undefined
+      ? `  remove ${setting}\n`
+      : `  set ${setting} to ${JSON.stringify(value)}\n`,
   );
   return `before the next start, in the file of --tiers:\n${said.join('')}`;
 }

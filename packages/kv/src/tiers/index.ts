@@ -1,5 +1,6 @@
 export { TIER_CUT_POINTS, type TierCutPoint } from './cut-points.ts';
 export { exportEntries, type ExportOptions, importEntries } from './export-entries.ts';
+export { leavePlace } from './promote-backup.ts';
 export { combinedCapabilities } from './tiered-backend.ts';
 export { openTieredKvStore, type TieredComponents } from './open-tiered-kv-store.ts';
 export {

@@ -7,10 +7,11 @@
  *    another one is `FENCED` there, and in the old primary too, if that answers.
  */
 import { cut, HoldfastError } from '@holdfast/core';
+import type { KvStore } from '../kv-store.ts';
 import { noBackup, type TieredCore } from './tiered-core.ts';
 import { markPlace, type PlaceMark } from './tier-place.ts';
-import type { TierWriter } from './tier-writer.ts';
-import { isTransient } from './tier.ts';
+import { TierWriter } from './tier-writer.ts';
+import { isTransient, Tier, type TierComponents } from './tier.ts';
 
 export async function promoteBackup(core: TieredCore, force: boolean): Promise<{ epoch: number }> {
   const { tiers, outbox, logger } = core.parts;
@@ -66,4 +67,23 @@ export async function promoteBackup(core: TieredCore, force: boolean): Promise<{
 export async function leave(primary: TierWriter, mark: PlaceMark): Promise<void> {
   await primary.claim(mark.since);
   await markPlace(primary.tier, mark);
+}
+
+/**
+ * The same for a store that is no tier of an open one: its place was given up while it was away.
+ * `since` is raised above what it knows.
+ */
+export async function leavePlace(
+  components: TierComponents,
+  store: KvStore,
+  mark: Omit<PlaceMark, 'role'>,
+): Promise<void> {
+  const tier = new Tier(components, 'primary', store, {});
+  try {
+    const writer = new TierWriter(tier, { epoch: 0, owner: mark.store, claimed: false });
+    const since = Math.max(mark.since, (await writer.newest()) + 1);
+    await leave(writer, { ...mark, role: 'left', since });
+  } finally {
+    tier.close();
+  }
 }

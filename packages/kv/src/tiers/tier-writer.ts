@@ -7,11 +7,13 @@
  *    is brought again looks first, and spares what is newer than it.
  * 3. A put that changed nothing did so because it is there already; anything newer than what this
  *    writer knows of comes from another writer: `FENCED`.
+ * 4. Calls of `bring` of one turn go as one batch, where the tier has batches and it has room for them:
+ *    one guard and one commit for all. They are of different keys, and end alike.
  */
-import { hasCode, HoldfastError } from '@holdfast/core';
+import { hasCode, HoldfastError, LIMITS } from '@holdfast/core';
 import { fencedError } from '../fencing.ts';
 import type { KvAck, KvOperation } from '../kv-store.ts';
-import { TierFence } from './tier-fence.ts';
+import { GUARD_OPERATIONS, TierFence } from './tier-fence.ts';
 import type { TierOperation } from './tier-operation.ts';
 import type { Tier } from './tier.ts';
 
@@ -23,6 +25,14 @@ export interface TierClaim {
   readonly claimed: boolean;
 }
 
+/** A call of `bring` that waits for the rest of its turn. */
+interface Bringing {
+  readonly operations: readonly TierOperation[];
+  readonly bytes: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
 export const UNFENCED: TierClaim = { epoch: 0, owner: undefined, claimed: true };
 
 export class TierWriter {
@@ -32,6 +42,7 @@ export class TierWriter {
   #epoch: number;
   #claimed: boolean;
   #claiming: Promise<void> | undefined;
+  #bringing: Bringing[] = [];
   readonly #onClaimed: () => Promise<void>;
 
   constructor(
@@ -70,10 +81,13 @@ export class TierWriter {
     return this.#claiming;
   }
 
-  /** For what is written in the order of calls, nothing of it ever before. */
-  async bring(operations: readonly TierOperation[]): Promise<void> {
-    if (!this.#claimed) await this.ensureClaimed();
-    await this.#write(operations.map(operationOf), operations);
+  /** For what is written in the order of calls, nothing of it ever before. I4. */
+  bring(operations: readonly TierOperation[]): Promise<void> {
+    if (!this.tier.store.capabilities.atomicBatch) return this.#bring(operations);
+    return new Promise((resolve, reject) => {
+      this.#bringing.push({ operations, bytes: bytesOf(operations), resolve, reject });
+      if (this.#bringing.length === 1) void Promise.resolve().then(() => this.#bringTogether());
+    });
   }
 
   /** For what may have been brought before: I2. */
@@ -113,6 +127,42 @@ export class TierWriter {
       else for (const write of writes) await this.#batch([write]);
     }
     await this.fence?.confirm(this.#epoch);
+  }
+
+  async #bring(operations: readonly TierOperation[]): Promise<void> {
+    if (!this.#claimed) await this.ensureClaimed();
+    await this.#write(operations.map(operationOf), operations);
+  }
+
+  /** I4. */
+  #bringTogether(): void {
+    const waiting = this.#bringing;
+    this.#bringing = [];
+    for (let at = 0; at < waiting.length;) {
+      const group = this.#groupFrom(waiting, at);
+      at += group.length;
+      this.#bring(group.flatMap(({ operations }) => operations)).then(
+        () => group.forEach(({ resolve }) => resolve()),
+        (error: unknown) => group.forEach(({ reject }) => reject(error)),
+      );
+    }
+  }
+
+  /** As many as surely have room in one batch; at least one. */
+  #groupFrom(waiting: readonly Bringing[], start: number): readonly Bringing[] {
+    const { maxBatchOperations, maxBatchBytes } = this.tier.store.capabilities;
+    const most = Math.min(maxBatchOperations - GUARD_OPERATIONS, LIMITS.maxGroupOperations);
+    const mostBytes = Math.min(maxBatchBytes / 2, LIMITS.maxGroupBytes);
+    let operations = 0;
+    let bytes = 0;
+    let end = start;
+    for (; end < waiting.length; end++) {
+      const each = waiting[end] as Bringing;
+      operations += each.operations.length;
+      bytes += each.bytes;
+      if (end > start && (operations > most || bytes > mostBytes)) break;
+    }
+    return waiting.slice(start, end);
   }
 
   async #write(
@@ -182,6 +232,14 @@ export class TierWriter {
     await this.#onClaimed();
     this.#claimed = true;
   }
+}
+
+function bytesOf(operations: readonly TierOperation[]): number {
+  let bytes = 0;
+  for (const { key, entry } of operations) {
+    bytes += Buffer.byteLength(key) + (entry?.value.length ?? 0);
+  }
+  return bytes;
 }
 
 function operationOf({ key, entry }: TierOperation): KvOperation {

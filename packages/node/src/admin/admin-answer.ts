@@ -81,6 +81,41 @@ export async function answerWork(
   response.end(line(last));
 }
 
+/**
+ * Lines as fast as the client takes them. What fails behind the first one cuts the connection: a
+ * client must not take what it got for all there is.
+ */
+export async function answerLines(
+  response: ServerResponse,
+  lines: AsyncIterable<string>,
+): Promise<void> {
+  try {
+    for await (const text of lines) {
+      if (response.destroyed) return;
+      begin(response);
+      if (!response.write(text)) await drained(response);
+    }
+    begin(response);
+    response.end();
+  } catch (error) {
+    if (!response.headersSent) throw error;
+    response.destroy();
+  }
+}
+
+/** Resolves when there is room again, or nobody there any more. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const over = (): void => {
+      response.off('drain', over);
+      response.off('close', over);
+      resolve();
+    };
+    response.once('drain', over);
+    response.once('close', over);
+  });
+}
+
 /** I2. Also of a client that went away before anybody looked. */
 export function clientGone(response: ServerResponse): AbortSignal {
   const gone = new AbortController();

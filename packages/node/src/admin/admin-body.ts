@@ -8,6 +8,9 @@
 import type { IncomingMessage } from 'node:http';
 import { HoldfastError, LIMITS } from '@holdfast/core';
 
+/** Lines of JSON. */
+export const EXPORT_TYPE = 'application/x-ndjson';
+
 type MemberKind = 'text' | 'count' | 'flag';
 
 /** Names of members, and what they are. */
@@ -18,6 +21,10 @@ export class AdminBody {
 
   private constructor(members: Readonly<Record<string, unknown>>) {
     this.#members = members;
+  }
+
+  static none(): AdminBody {
+    return new AdminBody({});
   }
 
   /** @throws `BODY_TOO_LARGE`, `UNSUPPORTED_ENCODING`, `INVALID_JSON`, `ABORTED` */
@@ -48,6 +55,27 @@ export class AdminBody {
 
   flag(name: string): boolean {
     return this.#members[name] === true;
+  }
+}
+
+/**
+ * An export that a client sends: read as fast as it is taken, however long it is.
+ * @throws `UNSUPPORTED_ENCODING` at once; while it is read `ABORTED`.
+ */
+export function readExport(request: IncomingMessage): AsyncIterable<Uint8Array> {
+  const type = (request.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase();
+  if (type !== EXPORT_TYPE || request.headers['content-encoding'] !== undefined) {
+    throw new HoldfastError('UNSUPPORTED_ENCODING', `the body must be plain ${EXPORT_TYPE}`);
+  }
+  return pieces(request);
+}
+
+async function* pieces(request: IncomingMessage): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    // Left before its end, it goes on for nobody: the answer needs the connection.
+    yield* request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
+  } catch (cause) {
+    throw new HoldfastError('ABORTED', 'the client went away', { cause, effect: 'unknown' });
   }
 }
 

@@ -8,6 +8,7 @@ import type { AdminHost } from './admin-host.ts';
 type Create = AdminHost['snapshots']['create'];
 
 let create: Create;
+let exported: AdminHost['tiers']['export'];
 let asked: unknown[];
 const unavailable = (): Promise<never> =>
   Promise.reject(new HoldfastError('STORAGE_UNAVAILABLE', 'bucket "b" does not answer'));
@@ -25,6 +26,23 @@ const administration: AdminHost = {
       return { deleted: [], aborted: signal.aborted };
     },
     drill: async () => ({ ok: true }),
+  },
+  tiers: {
+    list: () => [{ name: 'orders' }],
+    status: (name) => ({ name }),
+    drain: async (name) => ({ name }),
+    verify: async (name, { signal: _s, onProgress: _p, ...options }) => ({ name, ...options }),
+    repair: async (name, { signal: _s, onProgress: _p, ...options }) => ({ name, ...options }),
+    restore: async (name, { overwrite }) => ({ name, overwrite }),
+    promote: async (name, { force }) => ({ name, force }),
+    migrate: async (name, to) => ({ name, to }),
+    takeOver: async (name) => ({ name }),
+    export: (name, options) => exported(name, options),
+    import: async (name, bytes, { overwrite }) => {
+      let length = 0;
+      for await (const piece of bytes) length += piece.length;
+      return { name, length, overwrite };
+    },
   },
   mark: async (name) => {
     if (name === '') throw new HoldfastError('INVALID_QUERY', 'a name is missing');
@@ -353,5 +371,64 @@ describe('long work', () => {
       sent.end();
     });
     await ended;
+  });
+});
+
+describe('routes of tiers', () => {
+  it('hand on which store, and what of its members was given', async () => {
+    expect((await ask('GET', 'tiers')).text).toBe('{"stores":[{"name":"orders"}]}');
+    expect((await ask('GET', 'tiers/orders')).text).toBe('{"name":"orders"}');
+    const said: [string, string | undefined, object][] = [
+      ['drain', undefined, { name: 'orders' }],
+      ['verify', '{"prefix":"a","rate":5}', { name: 'orders', prefix: 'a', rate: 5 }],
+      [
+        'repair',
+        '{"direction":"primary-wins","dryRun":true}',
+        { name: 'orders', direction: 'primary-wins', dryRun: true },
+      ],
+      ['restore', '{"overwrite":true}', { name: 'orders', overwrite: true }],
+      ['promote', '{"force":true}', { name: 'orders', force: true }],
+      ['migrate', '{"to":"lmdb:/x"}', { name: 'orders', to: 'lmdb:/x' }],
+      ['take-over', undefined, { name: 'orders' }],
+    ];
+    for (const [what, body, result] of said) {
+      const answer = await ask('POST', `tiers/orders/${what}`, body === undefined ? {} : { body });
+      expect(JSON.parse(answer.text)).toEqual({ result });
+    }
+    const wrong = await ask('POST', 'tiers/orders/repair', { body: '{"direction":"up"}' });
+    expect([wrong.status, codeOf(wrong)]).toEqual([400, 'INVALID_JSON']);
+  });
+
+  it('an export is its lines, and one that fails behind the first is cut', async () => {
+    exported = async function* (_name, { since }) {
+      yield `{"since":${since}}\n`;
+      yield '{"entries":0}\n';
+    };
+    const whole = await ask('POST', 'tiers/orders/export', { body: '{"since":7}' });
+    expect(whole.text).toBe('{"since":7}\n{"entries":0}\n');
+    exported = async function* () {
+      yield 'first\n';
+      throw new HoldfastError('STORAGE_UNAVAILABLE', 'gone');
+    };
+    await expect(ask('POST', 'tiers/orders/export')).rejects.toThrow(/aborted|ECONNRESET|hang up/);
+    // oxlint-disable-next-line require-yield
+    exported = async function* () {
+      throw new HoldfastError('TIERS_NOT_CONFIGURED', 'none');
+    };
+    const none = await ask('POST', 'tiers/orders/export');
+    expect([none.status, codeOf(none)]).toEqual([404, 'TIERS_NOT_CONFIGURED']);
+  });
+
+  it('an import takes more than other bodies, of one type, and its client may go', async () => {
+    const body = 'x'.repeat(LIMITS.maxAdminBodyBytes * 3);
+    const headers = { 'content-type': 'application/x-ndjson' };
+    const answer = await ask('POST', 'tiers/orders/import', { body, headers });
+    expect(JSON.parse(answer.text)).toEqual({
+      result: { name: 'orders', length: body.length, overwrite: false },
+    });
+    const other = await ask('POST', 'tiers/orders/import', { body: '{}' });
+    expect([other.status, codeOf(other)]).toEqual([415, 'UNSUPPORTED_ENCODING']);
+    const over = await ask('POST', 'tiers/orders/import/overwrite', { body: 'y', headers });
+    expect(over.text).toContain('"overwrite":true');
   });
 });

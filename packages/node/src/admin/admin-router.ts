@@ -8,11 +8,18 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, HoldfastError, LIMITS } from '@holdfast/core';
-import { answerWork, clientGone, refuseAdministration, sendJson } from './admin-answer.ts';
-import { AdminBody } from './admin-body.ts';
+import {
+  answerLines,
+  answerWork,
+  clientGone,
+  refuseAdministration,
+  sendJson,
+} from './admin-answer.ts';
+import { AdminBody, readExport } from './admin-body.ts';
 import { admitAdministration } from './admin-guard.ts';
 import type { AdminHost } from './admin-host.ts';
-import { ADMIN_ROUTES, type AdminCall, type AdminRoute } from './admin-routes.ts';
+import type { AdminCall, AdminRoute } from './admin-route.ts';
+import { ADMIN_ROUTES } from './admin-routes.ts';
 
 export const ADMIN_PATH = '/v1/admin/';
 
@@ -38,9 +45,12 @@ export class AdminRouter {
       admitAdministration(request); // I1
       if (this.#underWay > LIMITS.maxAdminRequests) throw tooMany(); // I3
       const { route, id } = find(request, response, target);
-      const body = await AdminBody.read(request, route.body ?? {}); // I2
-      const call = { administration: this.#administration, id, body };
-      if (route.long === true) {
+      const { body, bytes } = await received(request, route); // I2
+      const call = { administration: this.#administration, id, body, bytes };
+      if ('lines' in route) {
+        const signal = clientGone(response);
+        await answerLines(response, route.lines({ ...call, ...unattended(response), signal }));
+      } else if (route.long === true) {
         await answerWork(request, response, this.#clock, (work) => route.run({ ...call, ...work }));
       } else {
         const answer = await route.run({ ...call, ...unattended(response) });
@@ -49,9 +59,25 @@ export class AdminRouter {
     } catch (error) {
       refuseAdministration(request, response, error, this.#clock);
     } finally {
+      request.resume(); // what nobody reads any more must not stop the connection
       this.#underWay--;
     }
   }
+}
+
+/** I2. A body that is read on and on is understood as it comes. */
+async function received(
+  request: IncomingMessage,
+  route: AdminRoute,
+): Promise<Pick<AdminCall, 'body' | 'bytes'>> {
+  if (!('takes' in route)) {
+    return { body: await AdminBody.read(request, route.body ?? {}), bytes: noBytes() };
+  }
+  return { body: AdminBody.none(), bytes: readExport(request) };
+}
+
+async function* noBytes(): AsyncGenerator<never, void, undefined> {
+  // There are none.
 }
 
 function tooMany(): HoldfastError {

@@ -2,29 +2,9 @@
  * The routes of administration under `/v1/admin/`: what each takes, and what of the node it asks.
  * Rules live behind `AdminHost`; docs/CLI.md, "Admin routes", has the shapes.
  */
-import type { WatchedWork } from '../backup/work.ts';
-import type { AdminBody, BodyShape } from './admin-body.ts';
-import type { AdminHost } from './admin-host.ts';
-
-/** What was asked for, parsed. */
-export interface AdminCall extends WatchedWork {
-  readonly administration: AdminHost;
-  /** Of a route that names one. */
-  readonly id: string;
-  readonly body: AdminBody;
-}
-
-export interface AdminRoute {
-  readonly method: 'GET' | 'POST' | 'DELETE';
-  /** Segments below `/v1/admin/`; `*` is an id. */
-  readonly path: readonly string[];
-  /** Members of its body; none when it takes no body. */
-  readonly body?: BodyShape;
-  /** Answered by lines: it may take long. */
-  readonly long?: true;
-  readonly status?: number;
-  run(call: AdminCall): Promise<object>;
-}
+import type { BodyShape } from './admin-body.ts';
+import type { AdminRoute } from './admin-route.ts';
+import { TIER_ROUTES } from './tier-routes.ts';
 
 const RETENTION: BodyShape = {
   keepLast: 'count',
@@ -123,4 +103,5 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
       return { id, retired: true };
     },
   },
+  ...TIER_ROUTES,
 ];

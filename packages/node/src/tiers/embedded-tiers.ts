@@ -41,6 +41,12 @@ export interface TierVerification {
   readonly shown: readonly TierDifference[];
 }
 
+/** What `repair` did, or would do. */
+export interface TierRepair extends RepairReport {
+  readonly store: string;
+  readonly dryRun: boolean;
+}
+
 export interface ExportChoice {
   /** Only what has a higher version. */
   readonly since?: number | undefined;
@@ -100,7 +106,7 @@ export class EmbeddedTiers {
   repair(
     store: string,
     options: Omit<RepairOptions, 'signal'> & WorkOptions = {},
-  ): Promise<RepairReport & { readonly store: string; readonly dryRun: boolean }> {
+  ): Promise<TierRepair> {
     return this.#with(store, async (tiers) => {
       const report = await tiers.repair(this.#watched(options));
       return { store, dryRun: options.dryRun === true, ...report };

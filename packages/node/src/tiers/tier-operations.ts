@@ -11,6 +11,7 @@
 import { hasCode, HoldfastError, isHoldfastError } from '@holdfast/core';
 import {
   type KvStore,
+  leavePlace,
   readPlaceMark,
   readTierMemory,
   type RestoreReport,
@@ -213,8 +214,27 @@ async function promoteClosed(slot: TierSlot, backup: KvLocation, force: boolean)
       slot.notMoved(before);
       throw error;
     }
+    await leavePrimary(slot, before.primary);
   } finally {
     await local.close();
+  }
+}
+
+/** As far as it answers: whoever writes there is fenced, whoever opens it is told. */
+async function leavePrimary(slot: TierSlot, old: KvLocation): Promise<void> {
+  const store = slot.openLocation(old, 'primary', 0);
+  try {
+    await assertOpen(store, 'primary');
+    const since = slot.store.status().epoch;
+    await leavePlace(slot.components, store, {
+      ...{ store: slot.name, since },
+      to: slot.locations.primary.id,
+    });
+  } catch (error) {
+    const { logger } = slot.components;
+    logger.warn('tiers.oldPrimaryNotFenced', { store: slot.name, error: String(error) });
+  } finally {
+    await store.close();
   }
 }
 
