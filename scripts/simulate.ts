@@ -15,6 +15,7 @@ import { runSnapshotHistories } from '../packages/database/test/snapshot-simulat
 import { runKvHistories } from '../packages/kv/test/kv-simulation.ts';
 import { runLogHistories } from '../packages/log/test/log-simulation.ts';
 import { runKvRestoreHistories } from '../packages/node/test/restore/kv-restore-simulation.ts';
+import { runKvWorlds } from '../packages/node/test/world/kv-world.ts';
 import { runWorldHistories } from '../packages/node/test/world/world-history.ts';
 import { runObjectHistories } from '../packages/objects/test/object-simulation.ts';
 import { runRestoreHistories } from '../packages/streams/test/restore-simulation.ts';
@@ -36,6 +37,7 @@ const SIMULATIONS: Readonly<Record<string, { readonly run: Run; readonly share: 
   'kv-restore': { run: (range) => runKvRestoreHistories(range), share: 0.0005 },
   subscriptions: { run: runSubscriptionHistories, share: 0.01 },
   world: { run: runWorldHistories, share: 0.005 },
+  'kv-world': { run: runKvWorlds, share: 0.01 },
 };
 /** Histories between two lines of progress. */
 const CHUNK = 250;

@@ -7,24 +7,31 @@
  * 3. A request the network repeated is one more operation nobody heard of.
  */
 import type { Clock } from '@holdfast/core';
-import type { StreamInput, StreamOperation, StreamOutput } from './stream-register.ts';
+import type { Operation } from '@holdfast/testkit';
+
+/** With what it was about and the virtual time it took. */
+export interface RecordedOperation<Input, Output> extends Operation<Input, Output> {
+  readonly path: string;
+  readonly invokedMs: number;
+  readonly returnedMs: number;
+}
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-export class HistoryRecorder {
+export class HistoryRecorder<Input, Output> {
   readonly #clock: Clock;
-  readonly #operations = new Set<Mutable<StreamOperation>>();
+  readonly #operations = new Set<Mutable<RecordedOperation<Input, Output>>>();
   #last = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  get operations(): readonly StreamOperation[] {
+  get operations(): readonly RecordedOperation<Input, Output>[] {
     return [...this.#operations];
   }
 
-  begin(client: string, path: string, input: StreamInput): RecordedRequest {
+  begin(client: string, path: string, input: Input): RecordedRequest<Input, Output> {
     return new RecordedRequest(this.#add(client, path, input), {
       repeat: () => this.#add(client, path, input),
       end: (operation) => this.#end(operation),
@@ -41,8 +48,8 @@ export class HistoryRecorder {
   saw(
     client: string,
     path: string,
-    input: StreamInput,
-    output: StreamOutput,
+    input: Input,
+    output: Output,
     since: { readonly order: number; readonly ms: number },
   ): void {
     const operation = this.#add(client, path, input);
@@ -52,8 +59,8 @@ export class HistoryRecorder {
     this.#end(operation);
   }
 
-  #add(client: string, path: string, input: StreamInput): Mutable<StreamOperation> {
-    const operation: Mutable<StreamOperation> = {
+  #add(client: string, path: string, input: Input): Mutable<RecordedOperation<Input, Output>> {
+    const operation: Mutable<RecordedOperation<Input, Output>> = {
       client,
       path,
       input,
@@ -67,32 +74,35 @@ export class HistoryRecorder {
     return operation;
   }
 
-  #end(operation: Mutable<StreamOperation>): void {
+  #end(operation: Mutable<RecordedOperation<Input, Output>>): void {
     operation.returned = ++this.#last;
     operation.returnedMs = this.#clock.monotonicMs();
   }
 }
 
-interface Recording {
-  repeat(): Mutable<StreamOperation>;
-  end(operation: Mutable<StreamOperation>): void;
-  drop(operation: Mutable<StreamOperation>): void;
+interface Recording<Input, Output> {
+  repeat(): Mutable<RecordedOperation<Input, Output>>;
+  end(operation: Mutable<RecordedOperation<Input, Output>>): void;
+  drop(operation: Mutable<RecordedOperation<Input, Output>>): void;
 }
 
 /** One request while it is under way. */
-export class RecordedRequest {
-  readonly #operation: Mutable<StreamOperation>;
-  readonly #recording: Recording;
-  #ghost: Mutable<StreamOperation> | undefined;
+export class RecordedRequest<Input, Output> {
+  readonly #operation: Mutable<RecordedOperation<Input, Output>>;
+  readonly #recording: Recording<Input, Output>;
+  #ghost: Mutable<RecordedOperation<Input, Output>> | undefined;
   #settled = false;
   #onSettled: (() => void)[] = [];
 
-  constructor(operation: Mutable<StreamOperation>, recording: Recording) {
+  constructor(
+    operation: Mutable<RecordedOperation<Input, Output>>,
+    recording: Recording<Input, Output>,
+  ) {
     this.#operation = operation;
     this.#recording = recording;
   }
 
-  answered(output: StreamOutput): void {
+  answered(output: Output): void {
     this.#operation.output = output;
     this.#recording.end(this.#operation);
   }

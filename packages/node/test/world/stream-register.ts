@@ -6,6 +6,7 @@
  * Messages are as they rest: text ends with `;`, JSON values with `,`, and hold neither inside.
  */
 import type { Operation, SequentialModel } from '@holdfast/testkit';
+import type { RecordedOperation } from './history-recorder.ts';
 
 export interface Producer {
   readonly id: string;
@@ -48,12 +49,8 @@ export interface StreamOutput {
   };
 }
 
-/** With the virtual time it took, for streams that expire. */
-export interface StreamOperation extends Operation<StreamInput, StreamOutput> {
-  readonly path: string;
-  readonly invokedMs: number;
-  readonly returnedMs: number;
-}
+/** Its times are for streams that expire. */
+export type StreamOperation = RecordedOperation<StreamInput, StreamOutput>;
 
 /** The messages of a stream; equal contents are the same object. */
 class Content {

@@ -2,21 +2,15 @@
  * A small client of the protocol over the simulated network: one method per request, each
  * recorded. It has no opinion on retries: those are what the roles differ in.
  */
-import { sleep } from '@holdfast/core';
-import type {
-  SeededRandom,
-  SentRequest,
-  SimClock,
-  SimNetwork,
-  SimRequest,
-} from '@holdfast/testkit';
+import type { SeededRandom, SimClock, SimNetwork, SimRequest } from '@holdfast/testkit';
 import type { HistoryRecorder } from './history-recorder.ts';
 import type { StreamInput, StreamOutput } from './stream-register.ts';
+import { codeOf, type Headers, isNotDone, type Reply, WorldCaller } from './world-caller.ts';
 
 export interface WorldParts {
   readonly clock: SimClock;
   readonly network: SimNetwork;
-  readonly history: HistoryRecorder;
+  readonly history: HistoryRecorder<StreamInput, StreamOutput>;
 }
 
 /**
@@ -29,37 +23,22 @@ export type Outcome =
   | { readonly kind: 'refused' }
   | { readonly kind: 'unknown'; readonly whenSettled: () => Promise<void> };
 
-type Headers = Readonly<Record<string, string>>;
-
-interface Reply {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly body: string;
-  readonly cut: boolean;
-}
-
 /** What is not an answer: the world is broken, whoever asks. */
 export class WorldError extends Error {
   override readonly name = 'WorldError';
 }
 
 const TYPES = { text: 'text/plain', json: 'application/json' };
-const BODY_END = Symbol('body end');
 /** The server lets live readers wait for a while. */
 const LIVE_MS = 300;
 
-export class WorldClient {
-  readonly name: string;
-  readonly random: SeededRandom;
+export class WorldClient extends WorldCaller {
   readonly parts: WorldParts;
-  readonly #timeoutMs: number;
   #sent = 0;
 
   constructor(name: string, random: SeededRandom, parts: WorldParts) {
-    this.name = name;
-    this.random = random;
+    super(name, random, parts.clock);
     this.parts = parts;
-    this.#timeoutMs = random.pick([60, 150, 300]);
   }
 
   /** A message nobody else sends, as it rests. */
@@ -67,10 +46,6 @@ export class WorldClient {
     const fill = 'x'.repeat(this.random.pick([0, 3, 40, 40, 300]));
     const text = `${this.name}.${this.#sent++}.${fill}`;
     return json ? `"${text}",` : `${text};`;
-  }
-
-  pause(longestMs: number): Promise<void> {
-    return sleep(this.parts.clock, 1 + this.random.integer(longestMs * 8) / 8);
   }
 
   create(
@@ -146,24 +121,6 @@ export class WorldClient {
     );
   }
 
-  /** Resolves like the promise, or says that it took too long. */
-  inTime<Value>(promise: Promise<Value>, timeoutMs = this.#timeoutMs): Promise<Value | undefined> {
-    const { clock } = this.parts;
-    return new Promise((resolve, reject) => {
-      const timer = clock.after(timeoutMs, () => resolve(undefined));
-      promise.then(
-        (value) => {
-          timer.cancel();
-          resolve(value);
-        },
-        (error: unknown) => {
-          timer.cancel();
-          reject(error as Error);
-        },
-      );
-    });
-  }
-
   async #perform(path: string, input: StreamInput, request: SimRequest): Promise<Outcome> {
     const { network, history } = this.parts;
     const recorded = history.begin(this.name, path, input);
@@ -172,8 +129,8 @@ export class WorldClient {
       repeated: () => recorded.repeated(),
     });
     const isLive = request.target.includes('live=');
-    const timeoutMs = this.#timeoutMs + (isLive ? LIVE_MS : 0);
-    const reply = await this.#reply(sent, input.kind === 'read', timeoutMs);
+    const timeoutMs = this.timeoutMs + (isLive ? LIVE_MS : 0);
+    const reply = await this.reply(sent, input.kind === 'read', timeoutMs);
     const drop = input.kind === 'read' || input.kind === 'head';
     if (reply === 'refused' || (reply !== 'unknown' && isNotDone(reply))) {
       recorded.drop();
@@ -187,47 +144,6 @@ export class WorldClient {
     recorded.answered(output);
     if (reply.cut) return { kind: 'unknown', whenSettled: () => recorded.whenSettled() };
     return { kind: 'answered', output, headers: reply.headers };
-  }
-
-  async #reply(
-    sent: SentRequest,
-    wantsBody: boolean,
-    timeoutMs: number,
-  ): Promise<Reply | 'refused' | 'unknown'> {
-    let head: Awaited<SentRequest['head']> | undefined;
-    try {
-      head = await this.inTime(sent.head, timeoutMs);
-    } catch (error) {
-      return (error as { kind?: string }).kind === 'refused' ? 'refused' : 'unknown';
-    }
-    if (head === undefined) {
-      sent.abort();
-      return 'unknown';
-    }
-    const body = await this.#body(sent, timeoutMs);
-    if (body.cut && head.status >= 400) return 'unknown';
-    // What an answer without a body says is said by its head.
-    return { ...head, body: body.body, cut: body.cut && wantsBody && head.status === 200 };
-  }
-
-  async #body(sent: SentRequest, timeoutMs: number): Promise<{ body: string; cut: boolean }> {
-    let body = '';
-    for (;;) {
-      try {
-        const chunk = await this.inTime(
-          sent.read().then((bytes) => bytes ?? BODY_END),
-          timeoutMs,
-        );
-        if (chunk === BODY_END) return { body, cut: false };
-        if (chunk === undefined) {
-          sent.abort();
-          return { body, cut: true };
-        }
-        body += (chunk as Buffer).toString('latin1');
-      } catch {
-        return { body, cut: true };
-      }
-    }
   }
 }
 
@@ -246,15 +162,6 @@ export function restingText(body: string, headers: Headers, cut: boolean): strin
   if (headers['content-type'] !== TYPES.json) return body;
   const inner = body.slice(1).replace(/\]$/, ''); // no message holds a bracket
   return inner === '' || cut ? inner : `${inner},`;
-}
-
-/** The router answers so before anything is done. */
-function isNotDone({ status, body }: Reply): boolean {
-  return status === 503 && codeOf(body) === 'DRAINING';
-}
-
-function codeOf(body: string): string {
-  return /"code":"([A-Z_]+)"/.exec(body)?.[1] ?? '';
 }
 
 function outputOf(input: StreamInput, reply: Reply): StreamOutput {

@@ -103,7 +103,7 @@ export class World {
   readonly #clock: SimClock;
   readonly #network: SimNetwork;
   readonly #server: SimulatedServer;
-  readonly #recorder: HistoryRecorder;
+  readonly #recorder: HistoryRecorder<StreamInput, StreamOutput>;
   readonly #totals: WorldTotals;
   readonly #tails: { path: string; tail: TailState }[] = [];
   readonly #streams: WorldStreams = { paths: [], finishing: false, quiet: false };
