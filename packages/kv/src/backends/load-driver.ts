@@ -1,10 +1,15 @@
 /** Packages that speak to a kind of store: optional, loaded when a store of that kind is opened. */
 import { HoldfastError, systemErrorCode } from '@holdfast/core';
 
-/** The first of these packages that is installed; `DRIVER_MISSING` names them when none is. */
+/**
+ * The first of these packages that is installed; `DRIVER_MISSING` names them when none is.
+ *
+ * @param beside what is needed with them, so that nobody has to be told twice.
+ */
 export async function loadDriver<Module>(
   kind: string,
   names: readonly [string, ...string[]],
+  beside = '',
 ): Promise<Module> {
   for (const name of names) {
     try {
@@ -14,9 +19,10 @@ export async function loadDriver<Module>(
     }
   }
   const packages = names.filter((name) => !name.startsWith('node:'));
+  const all = [packages.join(', or '), beside].join(' ').trimEnd();
   throw new HoldfastError(
     'DRIVER_MISSING',
-    `${kind} needs a package that is not installed: npm install ${packages.join(', or ')}`,
+    `${kind} needs a package that is not installed: npm install ${all}`,
     { details: { package: packages[0] as string } },
   );
 }

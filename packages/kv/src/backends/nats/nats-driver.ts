@@ -62,8 +62,9 @@ export interface NatsParts {
 }
 
 export async function loadNats(): Promise<NatsParts> {
-  const transport = await loadDriver<TransportModule>('NATS', ['@nats-io/transport-node']);
-  const { Kvm } = await loadDriver<KvModule>('NATS', ['@nats-io/kv']);
+  const kv = '@nats-io/kv';
+  const transport = await loadDriver<TransportModule>('NATS', ['@nats-io/transport-node'], kv);
+  const { Kvm } = await loadDriver<KvModule>('NATS', [kv]);
   return {
     connect: (options) => transport.connect(options),
     bucket: (connection, name, options) => new Kvm(connection).create(name, options),
