@@ -7,6 +7,8 @@ import net from 'node:net';
 export interface ServerSentEvent {
   readonly event: string;
   readonly data: string;
+  /** Where it has one. */
+  readonly id?: string;
 }
 
 export interface ControlEvent {
@@ -29,11 +31,17 @@ export class LiveReader {
   }
 
   /** Connects and sends a GET; resolves once the head of the response is there. */
-  static async open(url: string): Promise<LiveReader> {
+  static async open(url: string, headers: readonly string[] = []): Promise<LiveReader> {
     const { hostname, port, pathname, search, host } = new URL(url);
     const socket = net.connect(Number(port), hostname);
     const reader = new LiveReader(socket);
-    socket.write(`GET ${pathname}${search} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+    const lines = [
+      `GET ${pathname}${search} HTTP/1.1`,
+      `Host: ${host}`,
+      'Connection: close',
+      ...headers,
+    ];
+    socket.write(`${lines.join('\r\n')}\r\n\r\n`);
     await reader.#until((text) => text.includes('\r\n\r\n'));
     return reader;
   }
@@ -61,6 +69,10 @@ export class LiveReader {
 
   async untilEvents(done: (events: readonly ServerSentEvent[]) => boolean): Promise<void> {
     await this.#until(() => done(this.events()));
+  }
+
+  async untilText(done: (text: string) => boolean): Promise<void> {
+    await this.#until(() => done(dechunk(Buffer.concat(this.#received)).toString('utf8')));
   }
 
   /** Whole events so far. */
@@ -125,10 +137,13 @@ function dechunk(response: Buffer): Buffer {
 
 function parseEvent(block: string): ServerSentEvent | undefined {
   let event = '';
+  let id: string | undefined;
   const data: string[] = [];
   for (const line of block.split('\n')) {
     if (line.startsWith('event:')) event = line.slice('event:'.length).trim();
+    if (line.startsWith('id:')) id = line.slice('id:'.length).trim();
     if (line.startsWith('data:')) data.push(line.slice('data:'.length).replace(/^ /, ''));
   }
-  return event === '' ? undefined : { event, data: data.join('\n') };
+  if (event === '') return undefined;
+  return { event, data: data.join('\n'), ...(id === undefined ? {} : { id }) };
 }
