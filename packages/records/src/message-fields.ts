@@ -35,7 +35,7 @@ export function readSubkey(from: ByteReader): number {
   return bounded('subkey', from.varint(), RECORD_LIMITS.maxSubkeys - 1);
 }
 
-export function bounded(what: string, value: number, limit: number): number {
+function bounded(what: string, value: number, limit: number): number {
   if (value > limit) throw messageInvalid(`${what} got=${value} limit=${limit}`);
   return value;
 }
@@ -106,7 +106,7 @@ export function writeSequence(to: ByteWriter, sequence: Sequence | undefined): v
   writeCount(to, sequence);
 }
 
-export function readSequence(from: ByteReader): Sequence | undefined {
+function readSequence(from: ByteReader): Sequence | undefined {
   const value = readCount(from);
   if (value !== undefined && !isSequence(value)) throw messageInvalid('sequence number');
   return value;
