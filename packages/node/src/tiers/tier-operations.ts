@@ -21,7 +21,7 @@ import {
 } from '@holdfast/kv';
 import { eitherSignal, type WorkOptions, type WorkProgress } from '../backup/work.ts';
 import type { KvLocation } from './kv-location.ts';
-import type { OpenPlaces, TierSlot } from './tier-slot.ts';
+import { type OpenPlaces, type TierSlot, unopened } from './tier-slot.ts';
 import type { SettingLine } from './tier-status.ts';
 
 export interface RestoreChoice extends WorkOptions {
@@ -264,12 +264,7 @@ async function assertOpen(store: KvStore, part: string): Promise<void> {
   if (!('begin' in store)) return;
   const late = store as KvStore & { begin(): Promise<void>; readonly error?: HoldfastError };
   await late.begin();
-  if (late.error === undefined) return;
-  const { code, message, details } = late.error;
-  throw new HoldfastError(code, `the ${part} cannot be opened: ${message}`, {
-    cause: late.error,
-    details,
-  });
+  if (late.error !== undefined) throw unopened(part, late.error);
 }
 
 function moved(slot: TierSlot): MovedOutcome {

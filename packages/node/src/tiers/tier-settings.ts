@@ -193,28 +193,29 @@ function assertOwn(location: KvLocation, name: string, setting: string): void {
 
 /** I2. */
 function assertApart(stores: readonly StoreTiers[], { dir }: TiersContext): void {
+  const places = stores.flatMap((store) =>
+    TIER_PARTS.map((part) => ({ location: store[part], setting: `tiers.${store.name}.${part}` })),
+  );
   const users = new Map<string, string>();
-  for (const store of stores) {
-    for (const part of TIER_PARTS) {
-      const location = store[part];
-      const setting = `tiers.${store.name}.${part}`;
-      if (location === undefined || location.kind === 'memory') continue;
-      const other = users.get(location.id);
-      if (other !== undefined) {
-        throw invalid(`is the same place as ${other}: each needs one of its own`, setting);
-      }
-      users.set(location.id, setting);
-      if (!('directory' in location)) continue;
-      if (dir !== undefined && isInside(dir, location.directory)) {
-        throw invalid('must not be in the data directory: it would be lost with it', setting);
-      }
-      for (const before of stores.flatMap((one) => TIER_PARTS.map((name) => one[name]))) {
-        if (before === undefined || before === location || !('directory' in before)) continue;
-        if (isInside(before.directory, location.directory)) {
-          throw invalid('is in the folder of another place', setting);
-        }
-      }
+  for (const { location, setting } of places) {
+    if (location === undefined || location.kind === 'memory') continue;
+    const other = users.get(location.id);
+    if (other !== undefined) {
+      throw invalid(`is the same place as ${other}: each needs one of its own`, setting);
     }
+    users.set(location.id, setting);
+  }
+  const folders = places.flatMap(({ location, setting }) =>
+    location !== undefined && 'directory' in location
+      ? [{ directory: location.directory, setting }]
+      : [],
+  );
+  for (const { directory, setting } of folders) {
+    if (dir !== undefined && isInside(dir, directory)) {
+      throw invalid('must not be in the data directory: it would be lost with it', setting);
+    }
+    const around = folders.find((one) => one.setting !== setting && isInside(one.directory, directory));
+    if (around !== undefined) throw invalid(`is in the folder of ${around.setting}`, setting);
   }
 }
 

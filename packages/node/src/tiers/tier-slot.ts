@@ -321,9 +321,10 @@ export class TierSlot {
       places.keep(local);
       return { store, places };
     } catch (error) {
+      const because = places?.late('primary')?.error;
       await places?.close(); // I4
       await local.close();
-      throw error;
+      throw because === undefined ? error : unopened('primary', because);
     }
   }
 
@@ -417,13 +418,14 @@ function assertOpenable(places: OpenPlaces, { withoutPrimary }: OpenChoice): voi
   for (const part of TIER_PARTS) {
     if (part === 'primary' && withoutPrimary === true) continue;
     const late = places.late(part);
-    if (late?.error === undefined || !late.isLost) continue;
-    const { code, message, details } = late.error;
-    throw new HoldfastError(code, `the ${part} cannot be opened: ${message}`, {
-      cause: late.error,
-      details,
-    });
+    if (late?.error !== undefined && late.isLost) throw unopened(part, late.error);
   }
+}
+
+/** The same, and of which part. */
+export function unopened(part: string, cause: HoldfastError): HoldfastError {
+  const { code, message, details } = cause;
+  return new HoldfastError(code, `the ${part} cannot be opened: ${message}`, { cause, details });
 }
 
 function goneStore(
