@@ -4,7 +4,7 @@
  * has an empty secondary. A namespace that nothing was put into is an empty one.
  */
 import { LIMITS } from '@holdfast/core';
-import { invalidKey } from './kv-key.ts';
+import { assertKey, invalidKey } from './kv-key.ts';
 import type { KvStore } from './kv-store.ts';
 import { viewOf } from './kv-view.ts';
 
@@ -22,8 +22,26 @@ export function namespaced(store: KvStore, primary: string, secondary: string): 
   return viewOf(store, [primary, secondary, ''].join(SEPARATOR), {
     anyText: false,
     maxKeyBytes: LIMITS.maxNamespaceNameBytes,
-    assert: (key) => assertName('key', key),
+    assert: assertNamespacedKey,
   });
+}
+
+/** Throws `INVALID_ENTRY_KEY` for what is no key in a namespace. */
+export function assertNamespacedKey(key: string): void {
+  assertKey(key, LIMITS.maxNamespaceNameBytes);
+  assertName('key', key);
+}
+
+/** Of a key of the store beneath; `undefined`: it is in no namespace. */
+export function namesOf(
+  storeKey: string,
+): readonly [primary: string, secondary: string, key: string] | undefined {
+  const [primary, secondary, key, ...more] = storeKey.split(SEPARATOR);
+  if (primary === undefined || secondary === undefined || !key || more.length > 0) return undefined;
+  if (primary === '' && secondary !== '') return undefined;
+  const isName = (name: string): boolean =>
+    name.length <= LIMITS.maxNamespaceNameBytes && NAME.test(name);
+  return [primary, secondary, key].every(isName) ? [primary, secondary, key] : undefined;
 }
 
 function assertName(what: string, name: string): void {
