@@ -362,7 +362,7 @@ export const ERROR_CODES = {
    */
   RESTORE_TARGET_NOT_EMPTY: 'conflict',
   /** The signed record is there already, with this owner and schema. Do: open it. */
-  RECORD_EXISTS: 'conflict', // reserved: the stores of records
+  RECORD_EXISTS: 'conflict',
   /** The signed record is not open here. Do: open it first. */
   RECORD_NOT_OPEN: 'conflict', // reserved: the engines of records
 
@@ -491,7 +491,7 @@ export const ERROR_CODES = {
    */
   LAG_LIMIT: 'unavailable',
   /** The peer did not answer in time, or cannot be reached. Do: try again later; others may answer. */
-  PEER_UNREACHABLE: 'unavailable', // reserved: the network of records
+  PEER_UNREACHABLE: 'unavailable',
   /** Too few peers were there for the call. Do: try again; with `allowOffline` a set waits for them. */
   PEERS_UNAVAILABLE: 'unavailable', // reserved: the engines of records
   /** The signed record is in a transaction. Do: try again when that is over. */

@@ -48,7 +48,7 @@ export const RECORD_LIMITS = {
   setCount: 5,
   /** Only the nearest so many peers count; a peer that knows as many nearer ones declines. */
   consensusWidth: 10,
-  /** Questions of one fanout under way. */
+  /** Questions of one fanout under way, those to slow peers not counted. */
   fanoutLanes: 5,
   /** Peers of the table that a fanout begins with. */
   fanoutSeeds: 20,

@@ -9,6 +9,8 @@ export * from './record-descriptor.ts';
 export * from './record-key.ts';
 export * from './record-store.ts';
 export * from './records.ts';
+export * from './peers/index.ts';
+export * from './fanout/index.ts';
 export * from './rpc.ts';
 export * from './rpc/sim/index.ts';
 export * from './schema.ts';

@@ -1,0 +1,3 @@
+export * from './fanout-rules.ts';
+export * from './fanout-state.ts';
+export * from './run-fanout.ts';
