@@ -21,13 +21,16 @@
  *    `KvStore` says. Writes of one record happen one after the other, in the order they were called;
  *    deciding (2) and writing are one step in that order. What is decided is told for each value.
  * 6. With `ifRevision` it happens only while the record is as it was then (0: there is none), and only
- *    if every value is `written` or `same`: else `PRECONDITION_FAILED`, and nothing changed. Every change of values gives a record another revision; no two states ever share one, across
- *    restarts.
- * 7. A failed write (the `KvStore` threw) leaves memory as the store is: what is not known is read again.
+ *    if every value is `written` or `same`: else `PRECONDITION_FAILED`, and nothing changed. Every
+ *    change of values gives a record another revision; no two states ever share one, across restarts.
+ * 7. A failed write (the `KvStore` threw) leaves memory as the store is: what is not known is read again,
+ *    and counted in full until it is known.
  *
  * Bounds (remote; the local store has none but those of the format)
  * 8. Room for a write is made by evicting records, least recently touched first, of the origin with
- *    the most bytes first if that is above its share; never the one being written. No room: `full`.
+ *    the most bytes first if that has half as much again as origins have on average (where records
+ *    are short: with the most records); never one that is being written. No room: `full`, of `create`
+ *    and `setDetail` `QUOTA_EXCEEDED`. Bytes are those of all rows with their keys.
  * 9. `origin` is the peer that a record's first value came from: its records and bytes count for it, up
  *    to `maxRecordsOfPeer` and `maxBytesOfPeer`; above: `full`, and nothing is evicted for it.
  * 10. `head`, `value`, `write` and `setDetail` touch a record; `peek`, `entries` and failed calls do not.
@@ -82,7 +85,7 @@ export interface RecordHead {
   readonly revision: number;
   /** By subkey, for all of its schema; `undefined`: nothing is stored. */
   readonly subkeys: readonly (SubkeyHead | undefined)[];
-  /** Of all values. */
+  /** Of the blobs of all values. */
   readonly storedBytes: number;
   readonly touchedAtMs: number;
   readonly origin: PeerId | undefined;
@@ -127,6 +130,7 @@ export type ValueOutcome =
 
 export interface RecordStoreUsage {
   readonly records: number;
+  /** Of all rows of records, with their keys: what bounds count. */
   readonly storedBytes: number;
   /** Records evicted since it was opened. */
   readonly evicted: number;
@@ -140,6 +144,10 @@ export interface RecordStoreSettings {
   readonly maxBytes?: number | undefined;
   readonly maxRecordsOfPeer?: number | undefined;
   readonly maxBytesOfPeer?: number | undefined;
+  /** Default: `maxSequenceFloors`. Fewer: an old value may win again sooner. */
+  readonly maxFloors?: number | undefined;
+  /** Of heads and of values, each. Default: `recordCacheBytes`. 0: all is read from the `KvStore`. */
+  readonly cacheBytes?: number | undefined;
 }
 
 export interface RecordStoreComponents {

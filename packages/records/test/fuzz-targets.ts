@@ -42,6 +42,7 @@ import {
   STATEMENTS,
   VALUE,
 } from './sample-messages.ts';
+import { rowTarget } from './store/fuzz-rows.ts';
 
 const messageTarget: FuzzTarget<Message> = {
   name: 'record-messages',
@@ -143,6 +144,7 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
   descriptorTarget as FuzzTarget,
   valueTarget as FuzzTarget,
   textTarget as FuzzTarget,
+  rowTarget,
 ];
 
 /** One kind of bytes for one thing. */

@@ -1,0 +1,1 @@
+export { openRecordStore } from './open-record-store.ts';
