@@ -83,10 +83,10 @@ class Watch {
     if (response.body === null) return;
     for await (const event of readEvents(response.body as AsyncIterable<Uint8Array>)) {
       if (event.type === 'trimmed') throw trimmed();
-      if (event.type === 'end') return;
       if (event.type === 'change') await this.#show(event);
-      this.#since = event.id;
+      if (event.id !== '') this.#since = event.id; // also past changes of other keys
       this.#failures = 0;
+      if (event.type === 'end') return;
     }
   }
 

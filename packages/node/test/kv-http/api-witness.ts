@@ -85,6 +85,28 @@ export class ApiWitness {
     if (method !== 'HEAD') this.#checkBody(where, `${found?.path} ${method}`, described, response);
   }
 
+  /** An answer as its bytes. */
+  checkRaw(request: string, response: string): void {
+    const [, method = '', target = ''] = /^(\S+) (\S+)/.exec(request) ?? [];
+    const end = response.indexOf('\r\n\r\n');
+    const [first = '', ...lines] = response.slice(0, end).split('\r\n');
+    const headers = Object.fromEntries(
+      lines.map((line) => [
+        line.slice(0, line.indexOf(':')).toLowerCase(),
+        line.slice(line.indexOf(':') + 2),
+      ]),
+    );
+    const text = response.slice(end + 4);
+    const status = Number(first.split(' ')[1]);
+    this.check(method, target, { status, headers, text, body: Buffer.from(text), code: undefined });
+  }
+
+  /** @param name of a schema of the document. */
+  checkSchema(name: string, value: unknown): void {
+    const validate = this.#compile({ schema: { $ref: `#/components/schemas/${name}` } });
+    if (!validate(value)) throw new Error(this.#ajv.errorsText(validate.errors));
+  }
+
   /** `operationId status` of all that is described. */
   described(): string[] {
     return Object.values(this.#document.paths).flatMap((operations) =>

@@ -12,10 +12,12 @@ import { ApiWitness } from './api-witness.ts';
 let node: HoldfastNode;
 let port: number;
 let url: string;
+let api: ApiWitness;
 
 beforeAll(async () => {
   node = await openNode({ memory: true, maxBodyBytes: 64 * 1024 });
   ({ port, url } = await node.listen({ port: 0 }));
+  api = await ApiWitness.of(url);
 });
 afterAll(() => node.close());
 
@@ -209,6 +211,7 @@ describe('what no library sends', () => {
     expect([statuses[0], codeIn(text)]).toEqual([status, code]);
     expect(await stored()).toBe(before);
     expect(text).toContain('application/problem+json');
+    api.checkRaw(bytes, text);
   });
 
   it('is below 500 for every byte in a key, raw and encoded', async () => {
@@ -240,7 +243,6 @@ describe('bodies that do not come', () => {
       await gone;
     }
     // Requests of another connection begin after those that were there before.
-    const api = await ApiWitness.of(url);
     expect((await api.request('GET', '/v1/kv/bad/broken')).status).toBe(404);
   });
 
@@ -257,7 +259,6 @@ describe('bodies that do not come', () => {
 
 describe('after all of that', () => {
   it('the node answers, and readiness says so', async () => {
-    const api = await ApiWitness.of(url);
     expect((await api.request('PUT', '/v1/kv/good/a', { body: 'x' })).status).toBe(204);
     expect((await api.request('GET', '/readyz')).status).toBe(200);
     expect((await api.request('GET', '/v1/kv/good/a')).text).toBe('x');

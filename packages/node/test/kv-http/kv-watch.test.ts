@@ -4,6 +4,7 @@ import { openNode, type HoldfastNode } from '../../src/index.ts';
 import type { NodeTuning } from '../../src/open-node.ts';
 import { LiveReader, type ServerSentEvent } from '../live-reader.ts';
 import { request } from '../http-request.ts';
+import { ApiWitness } from './api-witness.ts';
 
 const MIB = 1024 * 1024;
 const opened: HoldfastNode[] = [];
@@ -58,6 +59,11 @@ describe('a watch', () => {
       { type: 'put', key: 'd', text: '' },
     ]);
     expect(reader.head).toContain('text/event-stream');
+    const api = await ApiWitness.of(new URL(url).origin);
+    api.checkRaw('GET /v1/kv/s?watch HTTP/1.1', `${reader.head}\r\n\r\n`);
+    for (const { event, data } of reader.events()) {
+      if (event === 'change') api.checkSchema('Change', JSON.parse(data));
+    }
     reader.destroy();
   });
 
