@@ -59,6 +59,17 @@ module.exports = {
       to: { path: `${TESTS}|^(scripts|bench|examples)/` },
     },
     {
+      name: 'drivers-when-opened',
+      comment: 'drivers are optional: they are loaded when a store of theirs is opened',
+      severity: 'error',
+      from: { path: '^packages/kv/src/', pathNot: `${TESTS}|^packages/kv/src/adapters/` },
+      to: {
+        path: 'node_modules/(pg|lmdb|ioredis|iovalkey|better-sqlite3|@nats-io)/',
+        dependencyTypesNot: ['type-only'],
+        dynamic: false,
+      },
+    },
+    {
       name: 'libp2p-only-in-records',
       severity: 'error',
       from: { path: '^packages/', pathNot: '^packages/records/' },

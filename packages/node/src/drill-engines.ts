@@ -25,9 +25,10 @@ export async function openCopy(
     engines.all,
   );
   try {
-    let stores = 0;
-    for await (const _ of engines.kv.stores()) stores++;
-    return { streams: engines.streams.list({ limit: LIMITS.maxStreams }).length, stores };
+    const names: string[] = [];
+    for await (const { name } of engines.kv.stores()) names.push(name);
+    const streams = engines.streams.list({ limit: LIMITS.maxStreams });
+    return { streams: streams.length, stores: names.length };
   } finally {
     await closeInOrder([() => engines.close(), () => database.close()]);
   }

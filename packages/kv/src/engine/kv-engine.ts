@@ -118,6 +118,8 @@ export class KvEngine implements Engine<KvRecord> {
   #writer: KvWriter | undefined;
   #reader: KvReader | undefined;
   #purger: KvPurger | undefined;
+  /** The newest change that watchers were woken for. */
+  #toldChange = 0;
   #open = false;
   #closed = false;
 
@@ -243,7 +245,11 @@ export class KvEngine implements Engine<KvRecord> {
     void cut('kv.applied');
   }
 
+  /** Most batches of a database change no entry. */
   settled(): void {
+    const { last } = this.#ring;
+    if (last === this.#toldChange) return;
+    this.#toldChange = last;
     this.#ring.wake();
   }
 
