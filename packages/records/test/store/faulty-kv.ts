@@ -61,8 +61,8 @@ export class FaultyKv {
       this.#late = undefined;
       await late.act();
     }
-    const fault = await this.#due();
     const isWrite = name === 'batch' || name === 'del';
+    const fault = await this.#due(isWrite);
     if (fault === undefined) return act();
     if (!isWrite || fault === 'refused') throw unavailable('none');
     if (fault === 'done-unheard' || fault === 'halt-after') await act();
@@ -75,17 +75,17 @@ export class FaultyKv {
   }
 
   async *#walk(items: AsyncIterable<unknown>): AsyncGenerator<unknown, void, undefined> {
-    if ((await this.#due()) !== undefined) throw unavailable('none');
+    if ((await this.#due(false)) !== undefined) throw unavailable('none');
     yield* items;
   }
 
-  async #due(): Promise<KvFault | undefined> {
+  async #due(isWrite: boolean): Promise<KvFault | undefined> {
     if (this.halted) await this.#halt();
     this.calls++;
     const { nth, times, fault } = this.failing ?? { nth: 0, times: 0, fault: 'refused' };
     if (this.calls < nth || this.calls >= nth + times) return undefined;
     this.fired++;
-    if (fault === 'halt-before') await this.#halt();
+    if (fault === 'halt-before' || (fault === 'halt-after' && !isWrite)) await this.#halt();
     return fault;
   }
 

@@ -13,22 +13,28 @@ import {
   verifyValue,
 } from '../../src/index.ts';
 
-export const OWNER: KeyPair = keyPairOfSeed(Buffer.alloc(32, 1));
 const SECRET = Buffer.alloc(32, 9);
 
 export const peer = (name: string | number): PeerId => `peer-${name}` as PeerId;
 
+const owners = new Map<number, KeyPair>();
+const descriptors = new Map<string, VerifiedDescriptor>();
+
 /** The `nth` record with so many subkeys. */
 export function descriptorOf(nth: number, subkeys = 4): VerifiedDescriptor {
-  const seed = Buffer.alloc(32);
-  seed.writeUInt32LE(nth + 1);
-  return createDescriptor({ type: 'default', subkeys }, ownerOf(nth));
+  const name = `${nth} ${subkeys}`;
+  const made =
+    descriptors.get(name) ?? createDescriptor({ type: 'default', subkeys }, ownerOf(nth));
+  descriptors.set(name, made);
+  return made;
 }
 
-export function ownerOf(nth: number): KeyPair {
+function ownerOf(nth: number): KeyPair {
   const seed = Buffer.alloc(32, 7);
   seed.writeUInt32LE(nth + 1);
-  return keyPairOfSeed(seed);
+  const owner = owners.get(nth) ?? keyPairOfSeed(seed);
+  owners.set(nth, owner);
+  return owner;
 }
 
 /** Values of one number differ by `text`: the writer forked. */
