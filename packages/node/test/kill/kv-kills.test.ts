@@ -12,7 +12,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { SeededRandom } from '@holdfast/testkit';
 import { afterAll, expect, it } from 'vitest';
-import { after, type KvHeld, MORTAL, operationOf } from './kv-operations.ts';
+import { type KvFound, KvLives } from './kv-lives.ts';
 import { expectWhole } from './sequence.ts';
 
 const CYCLES = Number(process.env['HOLDFAST_KILL_KV'] ?? 10);
@@ -27,34 +27,14 @@ const REPLAY = `HOLDFAST_KILL_SEED=${SEED} HOLDFAST_KILL_KV=${CYCLES} npx vitest
 const dir = mkdtempSync(path.join(tmpdir(), 'holdfast-kill-kv-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-interface Found {
-  readonly entries: readonly [writer: number, key: string, n: number, version: number][];
-  readonly counter: number;
-  readonly lastChange: number;
-}
+type Line = KvFound | { readonly writer: number; readonly n: number; readonly version: number };
 
-type Line = Found | { readonly writer: number; readonly n: number; readonly version: number };
-
-interface Writer {
-  /** Operations acknowledged. */
-  done: number;
-  held: KvHeld;
-}
-
-class Lives {
-  readonly writers: Writer[] = Array.from({ length: WRITERS }, () => ({
-    done: 0,
-    held: new Map(),
-  }));
-  counted = 0;
-  /** Of operations on their way at a kill that had happened. */
-  unheard = 0;
-  highest = 0;
-  operations = 0;
+class Processes {
+  readonly lives = new KvLives(WRITERS);
 
   /** Until it is killed. */
   async live(operations: number, delayMs: number): Promise<void> {
-    const firsts = this.writers.map(({ done }) => String(done));
+    const firsts = this.lives.writers.map(({ done }) => String(done));
     const arguments_ = ['--conditions', 'x-source', '--import', 'tsx', WRITER, dir, ...firsts];
     const child = spawn(process.execPath, arguments_, { stdio: ['ignore', 'pipe', 'inherit'] });
     try {
@@ -70,71 +50,27 @@ class Lives {
     for await (const text of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
       const line = JSON.parse(text) as Line;
       if ('entries' in line) {
-        this.found(line);
-        versions = this.highest;
+        this.lives.found(line);
+        versions = this.lives.highest;
         continue;
       }
       if (!('writer' in line)) throw new Error(`a writer ended: ${text}`);
-      this.acknowledged(line, versions);
+      this.lives.acknowledged(line, versions);
       if (--left === 0) setTimeout(() => child.kill('SIGKILL'), delayMs);
     }
     if (left > 0) throw new Error('the process ended by itself');
   }
-
-  acknowledged(
-    { writer, n, version }: { writer: number; n: number; version: number },
-    versions: number,
-  ): void {
-    const known = this.writers[writer] as Writer;
-    expect(n).toBe(known.done);
-    const op = operationOf(writer, n);
-    known.held = after(known.held, op, n);
-    known.done++;
-    if (op.kind === 'count') this.counted++;
-    // A delete of nothing changes nothing.
-    if (version > 0) expect(version).toBeGreaterThan(versions);
-    this.highest = Math.max(this.highest, version);
-    this.operations++;
-  }
-
-  /** What the last life left: everything acknowledged, and of each writer perhaps one more. */
-  found({ entries, counter, lastChange }: Found): void {
-    expect(lastChange).toBeGreaterThanOrEqual(this.highest);
-    let mayHaveCounted = 0;
-    for (const [index, writer] of this.writers.entries()) {
-      const own = entries.filter(([of, key]) => of === index && key !== MORTAL);
-      const held = shown(new Map(own.map(([, key, n]) => [key, n])));
-      const op = operationOf(index, writer.done);
-      const further = after(writer.held, op, writer.done);
-      if (op.kind === 'count') mayHaveCounted++;
-      expect([shown(writer.held), shown(further)]).toContain(held);
-      if (held !== shown(further) || held === shown(writer.held)) continue;
-      this.unheard++;
-      writer.held = further; // and it is done once more
-    }
-    for (const [writer, key, n] of entries) {
-      expect([writer, key, n >= 0]).toEqual([writer, key, true]); // whole
-    }
-    expect(counter).toBeGreaterThanOrEqual(this.counted);
-    expect(counter).toBeLessThanOrEqual(this.counted + mayHaveCounted);
-    this.counted = counter;
-    this.highest = Math.max(this.highest, lastChange);
-  }
-}
-
-function shown(held: KvHeld): string {
-  return JSON.stringify([...held].toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 it(`${CYCLES} kills under writers of stores: what is there is what was acknowledged (${REPLAY})`, async () => {
   const random = new SeededRandom(SEED);
-  const lives = new Lives();
+  const processes = new Processes();
   for (let cycle = 0; cycle < CYCLES; cycle++) {
-    await lives.live(1 + random.integer(MOST_OPERATIONS), random.integer(MOST_DELAY_MS));
+    await processes.live(1 + random.integer(MOST_OPERATIONS), random.integer(MOST_DELAY_MS));
     if (cycle % 5 === 4) await expectWhole(dir);
   }
-  await lives.live(1, 0);
-  const { operations, unheard, counted } = lives;
+  await processes.live(1, 0);
+  const { operations, unheard, counted } = processes.lives;
   console.log(`kill: ${JSON.stringify({ cycles: CYCLES, operations, unheard, counted })}`);
   expect(counted).toBeGreaterThan(CYCLES);
 }, 300_000);
