@@ -5,12 +5,14 @@ import { type KvStoreUnderTest, kvStoreConformance } from '@holdfast/kv/conforma
 import { openFilesKvStore } from '@holdfast/kv/backends/files';
 import { openLmdbKvStore } from '@holdfast/kv/backends/lmdb';
 import { openSqliteKvStore } from '@holdfast/kv/backends/sqlite';
-import { describe, it } from 'vitest';
+import { describe, it, vi } from 'vitest';
 import { inScratch, whyNoSqlite } from '../backends/embedded.ts';
 import { briefly, onServer } from '../backends/servers.ts';
 import { EngineLife } from '../engine-life.ts';
 import { COMPONENTS, memories, memory, openTiers } from '../tiers/tiered-stores.ts';
 import { encrypted, ringOf } from './encrypted-stores.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
 
 const keys = ringOf(['a']);
 
@@ -112,6 +114,5 @@ describe.skipIf(whySkipped !== undefined)(`encrypted over SQLite${whySkipped ?? 
     it: briefly,
     open: () =>
       over(inScratch((directory) => openSqliteKvStore(COMPONENTS, { id: 'sqlite', directory }))),
-    unsupported: { watch: 'other processes may write, and what they change is not kept' },
   });
 });
