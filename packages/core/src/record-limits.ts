@@ -59,6 +59,13 @@ export const RECORD_LIMITS = {
   /** Times a set begins anew with a newer value it met, before it is left to the queue. */
   maxFanoutRestarts: 8,
 
+  /** Peers that lag behind and are given a newer value after a get, at once. Beyond: not now. */
+  maxReadRepairs: 64,
+  /** The same peer is given the same subkey after a get no sooner than after this. */
+  readRepairPauseMs: 10_000,
+  /** Times a set takes a higher number because peers know that its own was used before. */
+  maxSequenceRaises: 2,
+
   // -- peer table --------------------------------------------------------------------------
   /** Peers that are remembered. Beyond, the ones silent longest go. */
   maxKnownPeers: 1_024,
@@ -122,6 +129,8 @@ export const RECORD_LIMITS = {
   maxTransactions: 4_096,
   /** Values that transactions hold and did not commit yet. Beyond, the one that writes ends. */
   maxTransactionBytes: (64 * MIB) as number,
+  /** Once enough peers answered, the rest is waited for three times as long as that took, and this. */
+  minGraceMs: 100,
   /** A transaction ends when nothing is heard of it for so long. */
   transactionIdleMs: 10_000,
   /** A transaction ends after this, whatever is heard of it: a lock is never held for ever. */

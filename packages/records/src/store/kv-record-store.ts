@@ -224,6 +224,13 @@ export class KvRecordStore implements RecordStore {
     }
     const floors = values.length === 0 ? NO_FLOORS : await this.#floorsOf(record);
     const decisions = values.map((value) => decideValue(value, head, floors));
+    const loses = decisions.some(({ status }) => status !== 'written' && status !== 'same');
+    if (ifRevision !== undefined && loses) {
+      throw new HoldfastError(
+        'PRECONDITION_FAILED',
+        'a value of the record wins over one of these',
+      );
+    }
     const outcomes = await this.#outcomes(head, values, decisions);
     if (outcomes === undefined) return undefined;
     const written = values.filter((_, at) => decisions[at]?.status === 'written');

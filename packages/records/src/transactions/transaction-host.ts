@@ -225,8 +225,10 @@ export class TransactionHost {
   async #end(held: HeldTransaction): Promise<CommandReply> {
     if (held.stage === 'ended') return this.#done(held);
     if (held.changes.size === 0) {
+      // What it read was so up to here; there is nothing to lock for.
+      const answer = (await this.#isAsItWas(held)) ? OVER : GONE;
       this.#held.drop(held);
-      return OVER;
+      return answer;
     }
     if (!this.#held.lock(held)) {
       this.#held.drop(held);
