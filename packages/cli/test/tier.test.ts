@@ -84,9 +84,13 @@ interface Status {
   readonly tiers: Readonly<Record<string, { readonly state: string }>>;
 }
 
-async function status(url: string, is = ({ state }: Status) => state !== 'opening'): Promise<Status> {
+async function status(
+  url: string,
+  is = ({ state }: Status): boolean => state !== 'opening',
+  store = 'orders',
+): Promise<Status> {
   for (;;) {
-    const found = await answerOf<Status>(url, ['status', 'orders']);
+    const found = await answerOf<Status>(url, ['status', store]);
     if (is(found)) return found;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
@@ -168,7 +172,9 @@ describe.skipIf(POSTGRES === undefined)('with tiers in Postgres', { timeout: TIM
   });
 
   it('opens with a primary that comes later, and says meanwhile that it is away', async () => {
-    const tiers = { orders: { primary: `${postgres.url}?table=late`, backup: `lmdb:${newPath()}` } };
+    const tiers = {
+      orders: { primary: `${postgres.url}?table=late`, backup: `lmdb:${newPath()}` },
+    };
     const dir = newPath('data');
     await postgres.stop();
     const { url } = await serve(dir, tiers);
@@ -215,7 +221,9 @@ describe.skipIf(POSTGRES === undefined)('with tiers in Postgres', { timeout: TIM
     await server.ended;
 
     // The same on a new machine, which knows nothing: what the places say of themselves counts.
-    ({ server, url } = await serve(newPath('data'), { orders: { primary, backup, takeOver: true } }));
+    ({ server, url } = await serve(newPath('data'), {
+      orders: { primary, backup, takeOver: true },
+    }));
     const other = await status(url);
     expect(other).toMatchObject({ state: 'refused', problem: { code: 'TIER_MISMATCH' } });
     expect(other.problem?.message).toContain('the backup was made the primary');
@@ -263,6 +271,34 @@ describe.skipIf(POSTGRES === undefined)('with tiers in Postgres', { timeout: TIM
     const told = await tier(url, ['status', 'orders']);
     expect(told.out).toContain(`postgres://${hostname}:${port}/postgres?table=denied`);
     expect(told.out + server.stderr + server.stdout).not.toContain('hunter2');
+  });
+});
+
+describe('a driver that is not installed', { timeout: TIMEOUT_MS }, () => {
+  const hooks = `export const resolve = (name, context, next) => {
+    if (name !== 'pg') return next(name, context);
+    throw Object.assign(new Error('no pg'), { code: 'ERR_MODULE_NOT_FOUND' });
+  };`;
+  const dataUrl = (source: string): string =>
+    `data:text/javascript,${encodeURIComponent(source).replaceAll("'", '%27')}`;
+
+  it('is named, and everything else of the node is there', async () => {
+    const register = `import { register } from 'node:module'; register('${dataUrl(hooks)}');`;
+    const env = { NODE_OPTIONS: `--import ${dataUrl(register)}` };
+    const tiers = {
+      orders: { backup: 'postgres://u:secret@127.0.0.1:1/d' },
+      bills: { backup: `lmdb:${newPath()}` },
+    };
+    const { url } = await serve(newPath('data'), tiers, env);
+    expect(await status(url)).toMatchObject({
+      state: 'refused',
+      problem: { code: 'DRIVER_MISSING', message: expect.stringContaining('npm install pg') },
+    });
+    await status(url, ({ state }) => state === 'open', 'bills');
+    expect((await fetch(`${url}/v1/kv/bills/a`, { method: 'PUT', body: 'b' })).ok).toBe(true);
+    const all = await tier(url, ['status']);
+    expect(all.out).toMatch(/^orders\trefused\t/m);
+    expect(all.out).toMatch(/^bills\topen\t0\t/m);
   });
 });
 
@@ -319,7 +355,11 @@ describe.each(REMOTES)('two nodes on $kind', { timeout: TIMEOUT_MS }, ({ program
 
       const other = await serve(newPath('new'), tiers, remote.env);
       const refused = await status(other.url);
-      expect(refused).toMatchObject({ state: 'refused', fenced: true, problem: { code: 'FENCED' } });
+      expect(refused).toMatchObject({
+        state: 'refused',
+        fenced: true,
+        problem: { code: 'FENCED' },
+      });
       expect(refused.problem?.advice).toContain('holdfast tier take-over');
       expect((await tier(other.url, ['promote', 'orders'])).code).toBe(4);
       const promoted = await tier(other.url, ['promote', 'orders', '--force']);

@@ -32,7 +32,8 @@ export interface LateKvParts {
 
 export interface LateKvSettings {
   readonly id: string;
-  readonly epoch: number;
+  /** `undefined`: the newest that is found there, for copies into what nobody else writes. */
+  readonly epoch: number | undefined;
   /** What it can do, for as long as that cannot be asked. */
   readonly assumed: KvCapabilities;
 }
@@ -42,7 +43,7 @@ export class LateKvStore extends ForwardingKvStore implements FencedKvStore {
   readonly #parts: LateKvParts;
   readonly #ended: AbortController;
   readonly #opened: { store?: FencedKvStore; capabilities: KvCapabilities };
-  #epoch: number;
+  #epoch: number | undefined;
   #error: HoldfastError | undefined;
   #isLost = false;
   #opening: Promise<void> | undefined;
@@ -102,7 +103,7 @@ export class LateKvStore extends ForwardingKvStore implements FencedKvStore {
 
   async #attempt(): Promise<void> {
     try {
-      const store = await this.#parts.open(this.#epoch);
+      const store = await this.#openPlace();
       if (this.#ended.signal.aborted) return await store.close();
       this.#opened.store = store;
       this.#opened.capabilities = store.capabilities;
@@ -110,6 +111,16 @@ export class LateKvStore extends ForwardingKvStore implements FencedKvStore {
       this.#error = asError(error);
       this.#isLost = !mayPass(this.#error);
     }
+  }
+
+  async #openPlace(): Promise<FencedKvStore> {
+    const store = await this.#parts.open(this.#epoch ?? 0);
+    if (this.#epoch !== undefined) return store;
+    const newest = await store.fence.newest();
+    this.#epoch = newest;
+    if (newest === 0) return store;
+    await store.close();
+    return this.#parts.open(newest);
   }
 
   /** I1. */
@@ -135,7 +146,7 @@ export class LateKvStore extends ForwardingKvStore implements FencedKvStore {
   /** I3. */
   #makeFence(): KvFence {
     const inner = (): KvFence => (this.#target() as FencedKvStore).fence;
-    const epoch = (): number => this.#opened.store?.fence.epoch ?? this.#epoch;
+    const epoch = (): number => this.#opened.store?.fence.epoch ?? this.#epoch ?? 0;
     return {
       get epoch(): number {
         return epoch();

@@ -88,7 +88,7 @@ export function migrateStore(
 ): Promise<MovedOutcome> {
   return operate(slot, 'migrate', options, async (signal, tell) => {
     const { store } = slot;
-    const target = slot.openLocation(to, 'target', 0);
+    const target = slot.openLocation(to, 'target', undefined);
     try {
       await assertOpen(target, 'target');
       for await (const { phase, entries } of store.migrate({ to: target, signal })) {
@@ -160,12 +160,10 @@ async function copyInto(slot: TierSlot, choice: CopyChoice): Promise<RestoreRepo
   let places: OpenPlaces | undefined;
   try {
     const { epoch } = await readTierMemory(local);
-    places = await slot.openPlaces(
-      source === undefined ? ['primary', 'backup'] : ['primary'],
-      epoch,
-    );
+    const parts = ['primary', 'backup'] as const;
+    places = await slot.openPlaces(source === undefined ? parts : ['primary'], undefined);
     const { primary, backup } = places.parts as { primary: KvStore; backup?: KvStore };
-    for (const part of ['primary', 'backup'] as const) {
+    for (const part of parts) {
       const store = places.parts[part];
       if (store === undefined) continue;
       await assertOpen(store, part);
@@ -177,6 +175,7 @@ async function copyInto(slot: TierSlot, choice: CopyChoice): Promise<RestoreRepo
     for await (const step of restoreTier({ from, to: primary, overwrite, signal, epoch, id })) {
       tell({ phase: step.phase, done: step.entries, unit: 'records' });
       report = step.report ?? report;
+      if (signal.aborted && report === undefined) throw abortedBy(slot);
       // What the primary got from elsewhere the backup has to get from it.
       const behind = source !== undefined || overwrite;
       if (step.phase === 'verify') await takeOverNext(local, { primaryId: primary.id, behind });
@@ -222,7 +221,7 @@ async function promoteClosed(slot: TierSlot, backup: KvLocation, force: boolean)
 
 /** As far as it answers: whoever writes there is fenced, whoever opens it is told. */
 async function leavePrimary(slot: TierSlot, old: KvLocation): Promise<void> {
-  const store = slot.openLocation(old, 'primary', 0);
+  const store = slot.openLocation(old, 'primary', undefined);
   try {
     await assertOpen(store, 'primary');
     const since = slot.store.status().epoch;

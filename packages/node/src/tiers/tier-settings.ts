@@ -214,7 +214,9 @@ function assertApart(stores: readonly StoreTiers[], { dir }: TiersContext): void
     if (dir !== undefined && isInside(dir, directory)) {
       throw invalid('must not be in the data directory: it would be lost with it', setting);
     }
-    const around = folders.find((one) => one.setting !== setting && isInside(one.directory, directory));
+    const around = folders.find(
+      (one) => one.setting !== setting && isInside(one.directory, directory),
+    );
     if (around !== undefined) throw invalid(`is in the folder of ${around.setting}`, setting);
   }
 }

@@ -202,7 +202,7 @@ export class TierSlot {
   /** Stores of the parts that are asked for; first attempts have ended. */
   async openPlaces(
     parts: readonly TierPart[],
-    epoch: number,
+    epoch: number | undefined,
     choice: OpenChoice = {},
   ): Promise<OpenPlaces> {
     const places = new OpenPlaces();
@@ -210,7 +210,9 @@ export class TierSlot {
       const location = this.#locations[part];
       if (location === undefined) continue;
       const gone = part === 'primary' && choice.withoutPrimary === true;
-      const store = this.openLocation(location, part, epoch, gone);
+      // What is ephemeral is fenced by nobody: others may use its place, too.
+      const own = part === 'ephemeral' ? undefined : epoch;
+      const store = this.openLocation(location, part, own, gone);
       places.parts[part] = store;
       places.keep(store);
     }
@@ -218,7 +220,12 @@ export class TierSlot {
     return places;
   }
 
-  openLocation(location: KvLocation, part: string, epoch: number, gone = false): KvStore {
+  openLocation(
+    location: KvLocation,
+    part: string,
+    epoch: number | undefined,
+    gone = false,
+  ): KvStore {
     const { components } = this;
     if (gone) return goneStore(components, location, epoch);
     if (location.kind === 'engine') return components.engineStore(location.store);
@@ -431,7 +438,7 @@ export function unopened(part: string, cause: HoldfastError): HoldfastError {
 function goneStore(
   { clock, random }: TierSlotComponents,
   { id, kind }: KvLocation,
-  epoch: number,
+  epoch: number | undefined,
 ): LateKvStore {
   const open = (): Promise<never> =>
     Promise.reject(new HoldfastError('STORAGE_UNAVAILABLE', 'the primary is not asked'));
