@@ -50,9 +50,14 @@ export class ByteWriter {
   varint(value: number): this {
     if (!Number.isSafeInteger(value) || value < 0) throw new TypeError(`not a varint: ${value}`);
     let rest = value;
-    while (rest >= 0x80) {
+    while (rest > 0x7fff_ffff) {
       this.u8((rest % 0x80) | 0x80);
       rest = Math.floor(rest / 0x80);
+    }
+    // What is left fits into the integers of the processor.
+    while (rest >= 0x80) {
+      this.u8((rest & 0x7f) | 0x80);
+      rest >>>= 7;
     }
     return this.u8(rest);
   }

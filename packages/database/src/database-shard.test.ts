@@ -1,5 +1,5 @@
 import type { ShardId } from '@holdfast/core';
-import type { Row, Table } from '@holdfast/tables';
+import { type Row, type Table, UNREAD } from '@holdfast/tables';
 import { expect, it } from 'vitest';
 import { DatabaseShard } from './database-shard.ts';
 import type { ExtentStore } from './extent-store.ts';
@@ -31,6 +31,10 @@ class SlowTable {
 
   retire(): void {
     this.#retired = true;
+  }
+
+  getCached(): typeof UNREAD {
+    return UNREAD;
   }
 
   async get(): Promise<Row | undefined> {

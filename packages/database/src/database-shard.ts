@@ -12,15 +12,19 @@
 import { assert, HoldfastError, LIMITS, type ShardId } from '@holdfast/core';
 import {
   type ExtentRef,
+  hashKey,
   type KeyRange,
   Memtable,
   mergeRowBatches,
   type Row,
   type RowSource,
   type Table,
+  UNREAD,
 } from '@holdfast/tables';
 import type { CollectingShard, StoredRow } from './engine.ts';
 import type { ExtentStore } from './extent-store.ts';
+
+const NOWHERE = { value: undefined };
 
 export class DatabaseShard implements CollectingShard {
   readonly id: ShardId;
@@ -45,9 +49,22 @@ export class DatabaseShard implements CollectingShard {
     this.#tables = tables;
   }
 
-  async get(key: Buffer): Promise<Buffer | undefined> {
+  getAtHand(key: Buffer): { readonly value: Buffer | undefined } | undefined {
     const recent = this.recentRow(key);
-    if (recent !== undefined) return recent.value;
+    if (recent !== undefined) return recent;
+    if (this.#tables.length === 0) return NOWHERE;
+    const hash = hashKey(key);
+    for (const table of this.#tables) {
+      const row = table.getCached(key, hash);
+      if (row === UNREAD) return undefined;
+      if (row !== undefined) return row;
+    }
+    return NOWHERE;
+  }
+
+  async get(key: Buffer): Promise<Buffer | undefined> {
+    const atHand = this.getAtHand(key);
+    if (atHand !== undefined) return atHand.value;
     const tables = this.#tables;
     for (const table of tables) table.retain(); // I3: a merge may end while one is read
     try {

@@ -100,6 +100,8 @@ export type StoredRow = Row & { readonly value: Buffer };
 export interface Shard {
   readonly id: ShardId;
   get(key: Buffer): Promise<Buffer | undefined>;
+  /** What `get` would give, where memory tells; `undefined`: it has to be read. The value is a view. */
+  getAtHand(key: Buffer): { readonly value: Buffer | undefined } | undefined;
   /** In key order; a stable view of the moment of its first step. */
   scan(range: KeyRange): AsyncIterable<StoredRow>;
   /** The same, as many at a time as are at hand: a promise for each of them would cost more than they do. */

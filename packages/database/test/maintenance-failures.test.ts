@@ -106,6 +106,7 @@ function bound(shard: CollectingShard): CollectingShard {
   return {
     id: shard.id,
     get: (key) => shard.get(key),
+    getAtHand: (key) => shard.getAtHand(key),
     scan: (range) => shard.scan(range),
     scanBatches: (range) => shard.scanBatches(range),
     readExtent: (ref, offset, length) => shard.readExtent(ref, offset, length),

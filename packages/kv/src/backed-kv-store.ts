@@ -80,9 +80,18 @@ export class BackedKvStore implements KvStore {
   }
 
   async put(key: string, value: Uint8Array, options: KvPutOptions = {}): Promise<KvAck> {
-    const { signal, ...conditions } = options;
-    const [ack] = await this.#write([{ type: 'put', key, value, ...conditions }], signal);
-    return ack as KvAck;
+    const { signal, ttlMs, expiresAtMs, ifVersion, ifAbsent, stamp } = options;
+    const put: KvOperation = {
+      type: 'put',
+      key,
+      value,
+      ttlMs,
+      expiresAtMs,
+      ifVersion,
+      ifAbsent,
+      stamp,
+    };
+    return (await this.#write([put], signal))[0] as KvAck;
   }
 
   async del(key: string, options: KvDeleteOptions = {}): Promise<KvAck> {
@@ -115,7 +124,7 @@ export class BackedKvStore implements KvStore {
   }
 
   async page(options: KvPageOptions): Promise<KvPage> {
-    const { order, limit = DEFAULT_PAGE_ENTRIES, signal } = options;
+    const { order, limit = DEFAULT_PAGE_ENTRIES, maxBytes = Infinity, signal } = options;
     this.#enter(signal);
     if (order !== 'key' && order !== 'created')
       throw new TypeError(`no such order: ${String(order)}`);
@@ -124,18 +133,21 @@ export class BackedKvStore implements KvStore {
     if (limit > LIMITS.maxPageEntries) {
       throw new TypeError(`limit is above ${LIMITS.maxPageEntries}: ${limit}`);
     }
+    if (maxBytes !== Infinity) assertCount('maxBytes', maxBytes, 1);
     const entries: KvEntry[] = [];
+    let bytes = 0;
     const prefix = options.prefix ?? '';
-    walk: for await (const batch of this.#steps(this.#pageBatches(options, limit + 1), signal)) {
+    for await (const batch of this.#steps(this.#pageBatches(options, limit + 1), signal)) {
       for (const entry of batch) {
         if (!entry.key.startsWith(prefix) || !this.#lives(entry)) continue;
+        if (entries.length >= limit || bytes >= maxBytes) {
+          return { entries, next: encodePageToken(this.id, options, entries.at(-1) as KvEntry) };
+        }
         entries.push(entry);
-        if (entries.length > limit) break walk;
+        bytes += entry.value.length;
       }
     }
-    if (entries.length <= limit) return { entries, next: undefined };
-    entries.pop();
-    return { entries, next: encodePageToken(this.id, options, entries.at(-1) as KvEntry) };
+    return { entries, next: undefined };
   }
 
   async clear(range: KvRange = {}): Promise<void> {

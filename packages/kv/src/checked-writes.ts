@@ -50,11 +50,11 @@ function checkOperation(
 }
 
 function checkPut(
-  { key, value, ...options }: KvPutOperation,
+  options: KvPutOperation,
   capabilities: KvCapabilities,
   nowMs: () => number,
 ): KvPutWrite {
-  const { ifAbsent = false, stamp } = options;
+  const { key, value, ifAbsent = false, stamp } = options;
   const ifVersion = checkVersion(options.ifVersion, capabilities);
   if (ifAbsent && !capabilities.compareAndSet) throw unsupported('ifAbsent');
   if (ifAbsent && ifVersion !== undefined) {

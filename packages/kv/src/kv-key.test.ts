@@ -70,20 +70,27 @@ describe('keys', () => {
 
 describe('SortedMap', () => {
   it('finds neighbours as a sorted list does, whatever came and went', () => {
-    const steps = fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 0, max: 900 })), {
-      maxLength: 1500,
-      size: 'max',
-    });
+    const step = fc.tuple(
+      fc.constantFrom('set', 'set', 'delete', 'look', 'place'),
+      fc.integer({ min: 0, max: 900 }),
+    );
+    const steps = fc.array(step, { maxLength: 1500, size: 'max' });
     fc.assert(
       fc.property(steps, fc.nat(900), fc.integer({ min: 1, max: 40 }), (all, probe, cut) => {
-        const map = new SortedMap<number>();
+        const map = new SortedMap<number>(compareKeys, cut * 8);
         const model = new Set<string>();
-        for (const [add, number] of all) {
+        for (const [what, number] of all) {
           const key = String(number);
-          if (add) map.set(key, number);
-          else expect(map.delete(key)).toBe(model.has(key));
-          if (add) model.add(key);
-          else model.delete(key);
+          const { changes } = map;
+          if (what === 'set') {
+            map.set(key, number);
+            expect(map.changes > changes).toBe(!model.has(key));
+            model.add(key);
+          } else if (what === 'delete') expect(map.delete(key)).toBe(model.delete(key));
+          else if (what === 'place') map.place(number % 50);
+          else if (number % 50 === 0) {
+            expect(map.firstAtOrAbove(key)).toBe([...model].toSorted().find((each) => each >= key));
+          }
         }
         const gone = [...model].filter((key) => Number(key) % cut === 0);
         map.deleteAll(gone);

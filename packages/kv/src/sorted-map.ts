@@ -2,24 +2,35 @@
  * A map whose keys are in the order of entries' keys (or another one).
  *
  * Invariants
- * 1. `#chunks` hold every key of `#values` once, in order; none is empty, none longer than
- *    `MAX_CHUNK_KEYS`.
+ * 1. Every key of `#values` stands once in `#chunks` or in `#fresh`. The chunks are in order; none is
+ *    empty, none longer than `MAX_CHUNK_KEYS`. What is fresh gets its place when somebody asks for the
+ *    order: often nobody does before it goes.
  * 2. `changes` rises whenever a key comes or goes: who remembers a place in the order looks again.
  */
 import { compareKeys } from './kv-key.ts';
 
 const MAX_CHUNK_KEYS = 256;
-/** Below this part of all, keys are deleted one by one. */
+/** Below this part of all, keys come and go one by one. */
 const FEW_FRACTION = 16;
+
+/** More keys do not wait for their place: it would take long to find all of them at once. */
+const MAX_FRESH_KEYS = 4_096;
 
 export class SortedMap<V> {
   readonly #compare: (a: string, b: string) => number;
+  readonly #maxFresh: number;
   readonly #values = new Map<string, V>();
+  readonly #fresh = new Set<string>();
   #chunks: string[][] = [];
   #changes = 0;
 
-  constructor(compare: (a: string, b: string) => number = compareKeys) {
+  /** @param maxFresh more only for who calls `place` before it asks for the order. */
+  constructor(
+    compare: (a: string, b: string) => number = compareKeys,
+    maxFresh: number = MAX_FRESH_KEYS,
+  ) {
     this.#compare = compare;
+    this.#maxFresh = maxFresh;
   }
 
   get size(): number {
@@ -36,13 +47,18 @@ export class SortedMap<V> {
   }
 
   set(key: string, value: V): void {
-    if (!this.#values.has(key)) this.#insert(key);
+    if (!this.#values.has(key)) {
+      this.#changes++;
+      this.#fresh.add(key);
+      if (this.#fresh.size > this.#maxFresh) this.place();
+    }
     this.#values.set(key, value);
   }
 
   delete(key: string): boolean {
     if (!this.#values.delete(key)) return false;
     this.#changes++;
+    if (this.#fresh.delete(key)) return true;
     const at = this.#chunkOf(key);
     const chunk = this.#chunks[at] as string[];
     chunk.splice(this.#within(chunk, key), 1);
@@ -57,7 +73,10 @@ export class SortedMap<V> {
       return;
     }
     this.#changes++;
-    for (const key of keys) this.#values.delete(key);
+    for (const key of keys) {
+      this.#values.delete(key);
+      this.#fresh.delete(key);
+    }
     const left = this.#chunks.map((chunk) => chunk.filter((key) => this.#values.has(key)));
     this.#chunks = left.filter((chunk) => chunk.length > 0);
   }
@@ -67,7 +86,30 @@ export class SortedMap<V> {
     return this.#values.values();
   }
 
+  /** Gives up to `most` keys their place; false: others wait still. I1. */
+  place(most: number = Infinity): boolean {
+    const fresh = this.#fresh;
+    if (fresh.size === 0) return true;
+    const taken: string[] = [];
+    for (const key of fresh) {
+      if (taken.length >= most) break;
+      taken.push(key);
+      fresh.delete(key);
+    }
+    if (taken.length * FEW_FRACTION < this.#values.size) {
+      for (const key of taken) this.#insert(key);
+    } else {
+      const all = this.#chunks.flat().concat(taken).sort(this.#compare);
+      this.#chunks = [];
+      for (let at = 0; at < all.length; at += MAX_CHUNK_KEYS) {
+        this.#chunks.push(all.slice(at, at + MAX_CHUNK_KEYS));
+      }
+    }
+    return fresh.size === 0;
+  }
+
   firstAtOrAbove(key: string): string | undefined {
+    this.place();
     const at = this.#chunkOf(key);
     const chunk = this.#chunks[at];
     if (chunk === undefined) return undefined;
@@ -76,6 +118,7 @@ export class SortedMap<V> {
 
   /** @param key `undefined`: the last of all. */
   lastBelow(key: string | undefined): string | undefined {
+    this.place();
     if (key === undefined) return this.#chunks.at(-1)?.at(-1);
     const at = this.#chunkOf(key);
     const chunk = this.#chunks[at];
@@ -84,7 +127,6 @@ export class SortedMap<V> {
   }
 
   #insert(key: string): void {
-    this.#changes++;
     const at = this.#chunkOf(key);
     const chunk = this.#chunks[at];
     if (chunk === undefined) {

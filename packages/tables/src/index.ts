@@ -8,7 +8,7 @@ export * from './extent-ref.ts';
 export type { CopyState } from './file-digest.ts';
 export * from './file-names.ts';
 export * from './file-problem.ts';
-export { compareRowKeys } from './key-order.ts';
+export { hashKey } from './key-filter.ts';
 export * from './manifest.ts';
 export * from './manifest-store.ts';
 export * from './memtable.ts';

@@ -14,7 +14,9 @@ import {
   sortedRows,
 } from '../test/table-fixtures.ts';
 import { BlockCache } from './block-cache.ts';
+import { hashKey } from './key-filter.ts';
 import { prefixRange } from './row.ts';
+import { UNREAD } from './table.ts';
 
 let fileSystem: MemoryFileSystem;
 beforeEach(async () => {
@@ -52,6 +54,9 @@ describe('table', () => {
             const wanted = rows.find(({ key }) => key.equals(probe));
             const found = await table.get(probe);
             expect(found && plain([found])).toEqual(wanted && plain([wanted]));
+            const cached = table.getCached(probe, hashKey(probe));
+            if (cacheBytes === 1 << 20) expect(cached).not.toBe(UNREAD); // it was read just now
+            if (cached !== UNREAD) expect(cached).toEqual(found);
           }
           await table.verify(failOnProblem);
           await table.retire();

@@ -22,6 +22,7 @@ import type { RebuildOptions } from './copy-file.ts';
 import type { CopyState } from './file-digest.ts';
 import type { FileProblem } from './file-problem.ts';
 import { filterMayHold, hashKey } from './key-filter.ts';
+import { compareRowKeys } from './key-order.ts';
 import { type DamageListener, FILE_COPIES, type FileCopy } from './mirrored-file.ts';
 import type { Pace } from './pace.ts';
 import { RowBlock } from './row-block.ts';
@@ -40,6 +41,9 @@ export interface TableComponents {
   /** Hears of each copy that had to be passed over. */
   readonly onDamage?: DamageListener;
 }
+
+/** The answer lies on the disk. */
+export const UNREAD: unique symbol = Symbol('unread');
 
 export class Table {
   readonly path: string;
@@ -66,9 +70,28 @@ export class Table {
     return new Table(components, await TableFile.open(components, path, info));
   }
 
+  /**
+   * What `get` would give, as far as blocks in the cache tell; `UNREAD`: one of them is not there.
+   *
+   * @param hash `hashKey(key)`
+   */
+  getCached(key: Buffer, hash: number): Row | undefined | typeof UNREAD {
+    if (compareRowKeys(key, this.info.firstKey) < 0) return undefined;
+    const group = this.#root.firstAtOrAfter(key);
+    if (group === this.#root.count) return undefined;
+    const places = this.#root.row(group).value;
+    const filter = this.#cached(decodeBlockPlace(places, 1));
+    if (filter === undefined) return UNREAD;
+    if (!filterMayHold(filter, hash)) return undefined;
+    const index = this.#cached(decodeBlockPlace(places, 0));
+    if (index === undefined) return UNREAD;
+    const data = this.#cached(this.#dataPlace(new RowBlock(index), key));
+    return data === undefined ? UNREAD : new RowBlock(data).get(key);
+  }
+
   /** A row with value `undefined` is a tombstone; `undefined` says this table knows nothing. */
   async get(key: Buffer): Promise<Row | undefined> {
-    if (Buffer.compare(key, this.info.firstKey) < 0) return undefined;
+    if (compareRowKeys(key, this.info.firstKey) < 0) return undefined;
     const group = this.#root.firstAtOrAfter(key);
     if (group === this.#root.count) return undefined;
     this.#file.retain(); // I3
@@ -79,9 +102,7 @@ export class Table {
       const index = new RowBlock(
         await this.block(BLOCK_TYPES.tableIndex, decodeBlockPlace(places, 0)),
       );
-      const entry = index.firstAtOrAfter(key);
-      if (entry === index.count) throw damaged(this.path, 0, 'root and index contradict');
-      const place = decodeBlockPlace(index.row(entry).value, 0);
+      const place = this.#dataPlace(index, key);
       return new RowBlock(await this.block(BLOCK_TYPES.tableData, place)).get(key);
     } finally {
       this.#file.release();
@@ -162,6 +183,16 @@ export class Table {
     const payload = await this.#file.block(type, place);
     this.#cache?.set(fileId, place.position, payload);
     return payload;
+  }
+
+  #cached({ position }: BlockPlace): Buffer | undefined {
+    return this.#cache?.get(this.info.fileId, position);
+  }
+
+  #dataPlace(index: RowBlock, key: Buffer): BlockPlace {
+    const entry = index.firstAtOrAfter(key);
+    if (entry === index.count) throw damaged(this.path, 0, 'root and index contradict');
+    return decodeBlockPlace(index.row(entry).value, 0);
   }
 
   /** For `TableScan`: adjacent data blocks with one disk read, past the cache. */

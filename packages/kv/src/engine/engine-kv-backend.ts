@@ -54,7 +54,7 @@ export class EngineKvBackend implements KvBackend {
     this.#parts = parts;
     this.#keys = keys;
     const { host, reader, clock } = parts;
-    const around = { host, reader, now: () => clock.now() };
+    const around = { host, reader, clock };
     this.#byKey = new KvWalk(around, keys, keyOrder(keys));
     this.#byCreated = new KvWalk(around, keys, createdOrder(keys));
   }
@@ -120,7 +120,8 @@ function keyOrder(keys: StoreKeys): WalkOrder {
       ...(to === undefined ? all.to && { to: all.to } : { to: entryRowKey(keys.name, to) }),
     }),
     position: ({ key }) => key,
-    recent: keys.byKey,
+    recent: () => keys.byKey,
+    place: (most) => keys.place(most),
     whole: true,
   };
 }
@@ -137,7 +138,8 @@ function createdOrder(keys: StoreKeys): WalkOrder {
       ...(to === undefined ? all.to && { to: all.to } : { to: rowKey(to) }),
     }),
     position: ({ key, number }) => createdPosition(number, key),
-    recent: keys.byCreated,
+    recent: () => keys.byCreated,
+    place: (most) => keys.place(most),
     whole: false,
   };
 }

@@ -26,6 +26,11 @@ export class KeyState {
   resting: StoredFacts | undefined;
   dirty = false;
   applied: AppliedEntry | undefined;
+  /** Kept by `StoreKeys`: it stands in the order of keys; its place in that of creation. */
+  standsByKey = false;
+  createdAs: string | undefined;
+  /** It waits for its place in them. */
+  isUnplaced = false;
   inFlight = 0;
   planned: StoredFacts | undefined;
   lastCommit: Flight | undefined;

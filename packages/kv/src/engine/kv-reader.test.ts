@@ -19,7 +19,8 @@ class SlowRows {
     };
     const host: Partial<EngineHost> = {
       shardOf: () => 0 as ShardId,
-      shard: () => ({ get }) as unknown as ReturnType<EngineHost['shard']>,
+      shard: () =>
+        ({ get, getAtHand: () => undefined }) as unknown as ReturnType<EngineHost['shard']>,
     };
     return host as EngineHost;
   }

@@ -10,6 +10,7 @@
 import { HoldfastError } from '@holdfast/core';
 import type { EngineHost, Shard } from '@holdfast/database';
 import type { KvEntry } from '../kv-store.ts';
+import { RecentMap } from '../recent-map.ts';
 import type { StoredFacts } from './kv-operations.ts';
 import {
   decodeEntryRow,
@@ -34,7 +35,7 @@ export interface ReadEntry {
 export class KvReader {
   readonly #host: EngineHost;
   readonly #cacheBytes: number;
-  readonly #kept = new Map<string, ReadEntry>();
+  readonly #kept = new RecentMap<ReadEntry>();
   #keptBytes = 0;
   /** Rises with every collect: rows and places read before may be stale. */
   #collects = 0;
@@ -61,7 +62,7 @@ export class KvReader {
   /** The entry is not what was kept any more. I2. */
   changed(store: string, key: string): void {
     const id = cacheId(store, key);
-    const kept = this.#kept.get(id);
+    const kept = this.#kept.peek(id);
     if (kept === undefined) return;
     this.#kept.delete(id);
     this.#keptBytes -= memoryOf(id, kept);
@@ -71,11 +72,7 @@ export class KvReader {
     const state = keys.get(key);
     if (state?.dirty === true) return state.applied; // I1
     const id = cacheId(keys.name, key);
-    const kept = this.#kept.get(id);
-    if (kept === undefined) return this.#readRow(keys, key, id);
-    this.#kept.delete(id);
-    this.#kept.set(id, kept);
-    return kept;
+    return this.#kept.get(id) ?? this.#readAtHand(keys, key, id);
   }
 
   /** The value of an entry whose row was read just now. Rejects when the entry is another one. */
@@ -90,8 +87,29 @@ export class KvReader {
     return Buffer.concat(await shard.readExtent(ref, 0, ref.length));
   }
 
-  async #readRow(keys: StoreKeys, key: string, id: string): Promise<ReadEntry | undefined> {
+  /** Without a wait where the row is in memory, and its value in it. */
+  #readAtHand(
+    keys: StoreKeys,
+    key: string,
+    id: string,
+  ): ReadEntry | undefined | Promise<ReadEntry | undefined> {
     const rowKey = entryRowKey(keys.name, key);
+    const atHand = this.#shardOf(keys.name, key).getAtHand(rowKey);
+    if (atHand === undefined) return this.#readRow(keys, key, id, rowKey);
+    if (atHand.value === undefined) return undefined;
+    const { facts, value } = decodeEntryRow(atHand.value);
+    if (facts.extent) return this.#readRow(keys, key, id, rowKey);
+    const entry = { facts, value: Buffer.from(value) };
+    this.#keep(id, entry);
+    return entry;
+  }
+
+  async #readRow(
+    keys: StoreKeys,
+    key: string,
+    id: string,
+    rowKey: Buffer,
+  ): Promise<ReadEntry | undefined> {
     for (let attempts = 1; ; attempts++) {
       const collects = this.#collects;
       try {
@@ -117,13 +135,13 @@ export class KvReader {
 
   #keep(id: string, entry: ReadEntry): void {
     const bytes = memoryOf(id, entry);
-    if (bytes > this.#cacheBytes / 8 || this.#kept.has(id)) return;
+    if (bytes > this.#cacheBytes / 8 || this.#kept.peek(id) !== undefined) return;
     this.#kept.set(id, entry);
     this.#keptBytes += bytes;
-    for (const [oldest, kept] of this.#kept) {
-      if (this.#keptBytes <= this.#cacheBytes) return;
+    while (this.#keptBytes > this.#cacheBytes) {
+      const oldest = this.#kept.oldestKey as string;
+      this.#keptBytes -= memoryOf(oldest, this.#kept.peek(oldest) as ReadEntry);
       this.#kept.delete(oldest);
-      this.#keptBytes -= memoryOf(oldest, kept);
     }
   }
 }

@@ -51,15 +51,15 @@ export function storeRows(order: 'entry' | 'created', store: string): Buffer {
 }
 
 export function entryRowKey(store: string, key: string): Buffer {
-  return join(head(KIND.entry, store), key);
+  return rowKey(KIND.entry, store, undefined, key);
 }
 
 export function createdRowKey(store: string, seq: number, key: string): Buffer {
-  return join(head(KIND.created, store, inverted(seq)), key);
+  return rowKey(KIND.created, store, inverted(seq), key);
 }
 
 export function valueRowKey(store: string, change: number, key: string): Buffer {
-  return join(head(KIND.value, store, change), key);
+  return rowKey(KIND.value, store, change, key);
 }
 
 /** The grave of a value row, and back. */
@@ -200,17 +200,19 @@ export function identityOfRow(row: Buffer): string | undefined {
   }
 }
 
-function head(kind: number, store: string, number?: number): Buffer {
-  const bytes = Buffer.allocUnsafe(2 + store.length + (number === undefined ? 0 : NUMBER_BYTES));
+function head(kind: number, store: string): Buffer {
+  return rowKey(kind, store, undefined, '');
+}
+
+function rowKey(kind: number, store: string, number: number | undefined, key: string): Buffer {
+  const keyAt = 2 + store.length + (number === undefined ? 0 : NUMBER_BYTES);
+  const bytes = Buffer.allocUnsafe(keyAt + Buffer.byteLength(key));
   bytes[0] = kind;
   bytes[1] = store.length;
   bytes.write(store, 2, 'latin1');
   if (number !== undefined) writeNumber(bytes, 2 + store.length, number);
+  if (key !== '') bytes.write(key, keyAt, 'utf8');
   return bytes;
-}
-
-function join(start: Buffer, key: string): Buffer {
-  return Buffer.concat([start, Buffer.from(key)]);
 }
 
 function writeNumber(buffer: Buffer, at: number, value: number): void {

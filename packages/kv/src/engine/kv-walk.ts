@@ -12,6 +12,7 @@
  * bounded distances, then piece by piece between the marks, the last first. So memory is bounded, and
  * the first entry costs a walk over everything.
  */
+import type { Clock } from '@holdfast/core';
 import { type EngineHost, type KeyRange, rowsOfAllShards } from '@holdfast/database';
 import { isExpired } from '../decide-write.ts';
 import { compareKeys } from '../kv-key.ts';
@@ -25,6 +26,8 @@ import { RowCursor } from './row-cursor.ts';
 import type { StoreKeys } from './store-keys.ts';
 
 const BATCH_ENTRIES = 128;
+/** What is new in memory is put in order by so many, so that others are not held up. */
+const PLACED_PER_TURN = 2_048;
 const MAX_MARKS = 4_096;
 const FIRST_MARK_DISTANCE = 256;
 
@@ -34,7 +37,9 @@ export interface WalkOrder {
   range(from: string, to: string | undefined): KeyRange;
   position(row: { readonly key: string; readonly number: number }): string;
   /** What memory has in this order. */
-  readonly recent: SortedMap<KeyState>;
+  recent(): SortedMap<KeyState>;
+  /** Puts up to `most` of them in order; false: there are more. */
+  place(most: number): boolean;
   /** Rows hold the entries themselves. */
   readonly whole: boolean;
 }
@@ -58,10 +63,10 @@ export class KvWalk {
   readonly #reader: KvReader;
   readonly #keys: StoreKeys;
   readonly #order: WalkOrder;
-  readonly #now: () => number;
+  readonly #clock: Clock;
 
   constructor(
-    { host, reader, now }: { host: EngineHost; reader: KvReader; now: () => number },
+    { host, reader, clock }: { host: EngineHost; reader: KvReader; clock: Clock },
     keys: StoreKeys,
     order: WalkOrder,
   ) {
@@ -69,7 +74,7 @@ export class KvWalk {
     this.#reader = reader;
     this.#keys = keys;
     this.#order = order;
-    this.#now = now;
+    this.#clock = clock;
   }
 
   entries(bounds: WalkBounds, limit: number): AsyncGenerator<readonly KvEntry[], void, undefined> {
@@ -126,10 +131,13 @@ export class KvWalk {
   ): AsyncGenerator<readonly Met[], void, undefined> {
     let low = from;
     let batch: Met[] = [];
+    while (!this.#order.place(PLACED_PER_TURN)) {
+      await new Promise<void>((resolve) => this.#clock.immediate(resolve));
+    }
     for (let ended = false; !ended;) {
       const { collects } = this.#reader;
       const rows = new RowCursor(rowsOfAllShards(this.#host, this.#order.range(low, to)));
-      const memory = new RecentCursor(this.#order.recent, to);
+      const memory = new RecentCursor(this.#order, to);
       try {
         while (collects === this.#reader.collects) {
           if (rows.isUsedUp) {
@@ -172,12 +180,12 @@ export class KvWalk {
   }
 
   #recent(position: string): Met {
-    const state = this.#order.recent.get(position) as KeyState;
+    const state = this.#order.recent().get(position) as KeyState;
     return { position, key: state.key, entry: state.applied };
   }
 
   async #resolve(all: readonly Met[]): Promise<KvEntry[]> {
-    const now = this.#now();
+    const now = this.#clock.now();
     const missing = all.filter(({ entry }) => entry === undefined);
     const read = missing.length === 0 ? NONE : await this.#read(missing);
     const entries: KvEntry[] = [];

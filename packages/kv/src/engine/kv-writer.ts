@@ -66,9 +66,24 @@ export class KvWriter {
         throw new HoldfastError('COMMIT_QUEUE_FULL', 'too much waits for its turn, try again');
       }
       const call = { store, writes, signal, bytes, resolve, reject, states: [], blocked: 0 };
+      if (this.#attemptAtOnce(call)) return;
       this.#enter(call, false);
       this.#planReady();
     });
+  }
+
+  /** One key, of which everything is known, and for which nobody waits: no queue is needed. I1. */
+  #attemptAtOnce(call: PendingWrite): boolean {
+    const { store, writes } = call;
+    if (writes.length !== 1 || this.#planning) return false;
+    const state = store.stateOf((writes[0] as KvWrite).key);
+    const isFree = state.queue.length === 0 && (state.known || this.#learnAtHand(state));
+    if (isFree) {
+      call.states = [state];
+      this.#attempt(call);
+    }
+    store.release(state);
+    return isFree;
   }
 
   /** Nothing in flight will happen: planned falls back to what was applied. */
@@ -99,8 +114,11 @@ export class KvWriter {
         continue;
       }
       state.queue.push(call);
-      if (waiting !== undefined || !state.known) call.blocked++;
-      if (waiting === undefined && !state.known) void this.#learn(state);
+      if (waiting !== undefined) call.blocked++;
+      else if (!state.known && !this.#learnAtHand(state)) {
+        call.blocked++;
+        void this.#learn(state);
+      }
     }
     if (call.blocked === 0) this.#ready.push(call);
   }
@@ -120,6 +138,20 @@ export class KvWriter {
   #unblock(call: PendingWrite): void {
     call.blocked--;
     if (call.blocked === 0) this.#ready.push(call);
+  }
+
+  /** False: the disk has to be asked, which also tells what is wrong. */
+  #learnAtHand(state: KeyState): boolean {
+    try {
+      const key = entryRowKey(state.store, state.key);
+      const row = this.#host.shard(state.shard).getAtHand(key);
+      if (row === undefined) return false;
+      state.resting = row.value === undefined ? undefined : decodeEntryRow(row.value).facts;
+      state.known = true;
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Never rejects: those who wait hear of a failure. */
@@ -144,6 +176,7 @@ export class KvWriter {
     this.#planning = true;
     for (let call = this.#ready.shift(); call !== undefined; call = this.#ready.shift()) {
       this.#attempt(call);
+      this.#leave(call);
     }
     this.#planning = false;
   }
@@ -159,7 +192,6 @@ export class KvWriter {
       if (rests) this.#answer(call, () => call.reject(error));
       else call.reject(error);
     }
-    this.#leave(call);
   }
 
   #plan({ store, writes }: PendingWrite): Plan {

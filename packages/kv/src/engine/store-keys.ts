@@ -3,10 +3,14 @@
  *
  * Invariants
  * 1. A key has at most one state, and none that is idle.
- * 2. `byKey` and `byCreated` hold exactly the states that are dirty and have an entry: what the rows
+ * 2. `byKey` and `byCreated` give exactly the states that are dirty and have an entry: what the rows
  *    do not say yet, in both orders. A dirty state in neither is a deletion.
+ * 3. States get their places when somebody asks for an order, and not when they are written: mostly
+ *    nobody does before the next checkpoint. Those that wait stand in `#unplaced` once, as the state
+ *    says; some there have no entry any more.
  */
 import type { EngineHost } from '@holdfast/database';
+import { compareKeys } from '../kv-key.ts';
 import { SortedMap } from '../sorted-map.ts';
 import { type AppliedEntry, KeyState } from './key-state.ts';
 import { identityOfEntry } from './kv-rows.ts';
@@ -26,12 +30,13 @@ export function placeOfPosition(position: string): { readonly seq: number; reado
 
 export class StoreKeys {
   readonly name: string;
-  readonly byKey: SortedMap<KeyState> = new SortedMap<KeyState>();
-  readonly byCreated: SortedMap<KeyState> = new SortedMap<KeyState>();
   /** Stores of this name that are open. */
   handles = 0;
   readonly #host: EngineHost;
   readonly #states = new Map<string, KeyState>();
+  readonly #byKey = new SortedMap<KeyState>(compareKeys, Infinity);
+  readonly #byCreated = new SortedMap<KeyState>(compareKeys, Infinity);
+  #unplaced: KeyState[] = [];
 
   constructor(name: string, host: EngineHost) {
     this.name = name;
@@ -41,6 +46,23 @@ export class StoreKeys {
   /** Nobody uses it, and memory knows nothing that the rows do not say. */
   get isIdle(): boolean {
     return this.handles === 0 && this.#states.size === 0;
+  }
+
+  get byKey(): SortedMap<KeyState> {
+    this.place();
+    return this.#byKey;
+  }
+
+  get byCreated(): SortedMap<KeyState> {
+    this.place();
+    return this.#byCreated;
+  }
+
+  /** I3, for up to `most` of them; false: others wait still. */
+  place(most: number = Infinity): boolean {
+    if (this.#unplaced.length > 0) this.#placeStates(most);
+    const [all, ofAll] = [this.#byKey.place(most), this.#byCreated.place(most)];
+    return this.#unplaced.length === 0 && all && ofAll;
   }
 
   get(key: string): KeyState | undefined {
@@ -65,16 +87,18 @@ export class StoreKeys {
 
   /** I2. */
   setApplied(state: KeyState, entry: AppliedEntry | undefined): void {
-    const { applied, key } = state;
-    if (applied !== undefined && applied.facts.seq !== entry?.facts.seq) {
-      this.byCreated.delete(createdPosition(applied.facts.seq, key));
+    const { createdAs } = state;
+    if (createdAs !== undefined && state.applied?.facts.seq !== entry?.facts.seq) {
+      this.#byCreated.delete(createdAs);
+      state.createdAs = undefined;
     }
     state.applied = entry;
     if (entry === undefined) {
-      this.byKey.delete(key);
-    } else {
-      this.byKey.set(key, state);
-      this.byCreated.set(createdPosition(entry.facts.seq, key), state);
+      if (state.standsByKey) this.#byKey.delete(state.key);
+      state.standsByKey = false;
+    } else if (state.createdAs === undefined && !state.isUnplaced) {
+      state.isUnplaced = true; // I3
+      this.#unplaced.push(state);
     }
   }
 
@@ -83,18 +107,33 @@ export class StoreKeys {
     const byKey: string[] = [];
     const byCreated: string[] = [];
     for (const state of states) {
-      const { applied, key } = state;
-      if (applied !== undefined) {
-        byKey.push(key);
-        byCreated.push(createdPosition(applied.facts.seq, key));
-      }
+      const { applied, key, createdAs } = state;
+      if (state.standsByKey) byKey.push(key);
+      if (createdAs !== undefined) byCreated.push(createdAs);
+      state.standsByKey = false;
+      state.createdAs = undefined;
+      state.isUnplaced = false;
       state.applied = undefined;
       state.resting = applied?.facts;
       state.known = true;
       state.dirty = false;
       this.release(state);
     }
-    this.byKey.deleteAll(byKey);
-    this.byCreated.deleteAll(byCreated);
+    this.#unplaced = this.#unplaced.filter(({ isUnplaced }) => isUnplaced);
+    this.#byKey.deleteAll(byKey);
+    this.#byCreated.deleteAll(byCreated);
+  }
+
+  #placeStates(most: number): void {
+    const taken = this.#unplaced.splice(Math.max(0, this.#unplaced.length - most));
+    for (const state of taken) {
+      state.isUnplaced = false;
+      const { applied, key } = state;
+      if (applied === undefined) continue;
+      state.createdAs = createdPosition(applied.facts.seq, key);
+      this.#byCreated.set(state.createdAs, state);
+      if (!state.standsByKey) this.#byKey.set(key, state);
+      state.standsByKey = true;
+    }
   }
 }
