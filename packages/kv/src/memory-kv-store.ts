@@ -15,6 +15,7 @@ import { type Decision, decideWrite, type EntryFacts, isExpired } from './decide
 import type { CreatedPlace, KeyInterval, KvBackend, KvScanOptions, KvWrite } from './kv-backend.ts';
 import type { KvAck, KvCapabilities, KvChange, KvEntry, KvStore } from './kv-store.ts';
 import { compareKeys } from './kv-key.ts';
+import { RecentMap } from './recent-map.ts';
 import { SortedMap } from './sorted-map.ts';
 
 export interface MemoryKvSettings {
@@ -44,7 +45,7 @@ class MemoryKvBackend implements KvBackend {
   readonly #settings: MemoryKvSettings;
   readonly #entries = new SortedMap<KvEntry>();
   readonly #created = new SortedMap<string>(byText);
-  readonly #used = new Map<string, true>();
+  readonly #used = new RecentMap<true>();
   readonly #ring = new ChangeRing();
   #bytes = 0;
   readonly #due = new SortedMap<string>(byText);
@@ -193,7 +194,6 @@ class MemoryKvBackend implements KvBackend {
     if (decision.kind === 'put' && write.type === 'put') {
       const change = this.#next;
       const { version } = decision.entry;
-      this.#remove(key);
       this.#insert({ key, value: write.value, ...decision.entry });
       this.#next = Math.max(this.#next, version) + 1;
       this.#ring.push(this.id, { seq: change, type: 'put', key, version, value: write.value });
@@ -210,9 +210,16 @@ class MemoryKvBackend implements KvBackend {
     return { changed: false, version: 0 };
   }
 
+  /** In place of what is there; a place that stays is not left and taken again. */
   #insert(entry: KvEntry): void {
+    const old = this.#entries.get(entry.key);
+    if (old !== undefined) {
+      if (old.seq !== entry.seq) this.#created.delete(numbered(old.seq, old.key));
+      this.#bytes -= bytesOf(old.key, old.value);
+      if (old.expiresAtMs !== undefined) this.#due.delete(numbered(old.expiresAtMs, old.key));
+    }
     this.#entries.set(entry.key, entry);
-    this.#created.set(numbered(entry.seq, entry.key), entry.key);
+    if (old?.seq !== entry.seq) this.#created.set(numbered(entry.seq, entry.key), entry.key);
     this.#bytes += bytesOf(entry.key, entry.value);
     this.#touch(entry.key);
     if (entry.expiresAtMs === undefined) return;
@@ -232,16 +239,16 @@ class MemoryKvBackend implements KvBackend {
 
   #touch(key: string): void {
     if (!this.#bounded) return;
-    this.#used.delete(key);
     this.#used.set(key, true);
   }
 
   /** I3. */
   #evict(): void {
     const { maxBytes = Infinity, maxEntries = Infinity } = this.#settings;
-    for (const key of this.#used.keys()) {
-      if (this.#bytes <= maxBytes && this.#entries.size <= maxEntries) return;
-      this.#drop(key, 'del');
+    while (this.#bytes > maxBytes || this.#entries.size > maxEntries) {
+      const oldest = this.#used.oldestKey;
+      if (oldest === undefined) return;
+      this.#drop(oldest, 'del');
     }
   }
 

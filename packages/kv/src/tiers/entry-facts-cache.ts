@@ -4,32 +4,25 @@
  */
 import { LIMITS } from '@holdfast/core';
 import type { EntryFacts } from '../decide-write.ts';
+import { RecentMap } from '../recent-map.ts';
 
 export class EntryFactsCache {
-  /** In order of use; `null`: there is no entry. */
-  readonly #facts = new Map<string, EntryFacts | null>();
+  /** `null`: there is no entry; `undefined`: it was forgotten. */
+  readonly #facts = new RecentMap<EntryFacts | null | undefined>();
 
   /** `undefined`: not known. */
   get(key: string): EntryFacts | null | undefined {
-    const facts = this.#facts.get(key);
-    if (facts === undefined) return undefined;
-    this.#facts.delete(key);
-    this.#facts.set(key, facts);
-    return facts;
+    return this.#facts.get(key);
   }
 
   set(key: string, facts: EntryFacts | undefined): void {
-    this.#facts.delete(key);
     this.#facts.set(key, facts ?? null);
-    if (this.#facts.size <= LIMITS.tierFactsKeys) return;
-    for (const oldest of this.#facts.keys()) {
-      this.#facts.delete(oldest);
-      return;
-    }
+    if (this.#facts.size > LIMITS.tierFactsKeys) this.#facts.delete(this.#facts.oldestKey ?? '');
   }
 
   forget(key: string): void {
-    this.#facts.delete(key);
+    // Its place stays: mostly it is known again soon.
+    if (this.#facts.peek(key) !== undefined) this.#facts.set(key, undefined);
   }
 
   clear(): void {

@@ -5,12 +5,13 @@
  * 1. `#used` holds the ephemeral keys in order of use, each with its bytes; `#bytes` is their sum.
  * 2. Only keys that were written as ephemeral ones, or found there, ever go.
  */
+import { RecentMap } from '../recent-map.ts';
 import type { EphemeralBounds } from './tiered-store.ts';
 
 export class EphemeralLimits {
   readonly #bounds: EphemeralBounds | undefined;
   readonly #evict: (key: string) => Promise<void>;
-  readonly #used = new Map<string, number>();
+  readonly #used = new RecentMap<number>();
   #bytes = 0;
   #evicting: Promise<void> | undefined;
   evicted = 0;
@@ -28,9 +29,11 @@ export class EphemeralLimits {
   /** @param bytes of the value; `undefined`: the entry is gone. */
   wrote(key: string, bytes: number | undefined): void {
     if (this.#bounds === undefined) return;
-    this.#bytes -= this.#used.get(key) ?? 0;
-    this.#used.delete(key);
-    if (bytes === undefined) return;
+    this.#bytes -= this.#used.peek(key) ?? 0;
+    if (bytes === undefined) {
+      this.#used.delete(key);
+      return;
+    }
     const whole = key.length + bytes;
     this.#used.set(key, whole);
     this.#bytes += whole;
@@ -41,10 +44,7 @@ export class EphemeralLimits {
   }
 
   read(key: string): void {
-    const bytes = this.#used.get(key);
-    if (bytes === undefined) return;
-    this.#used.delete(key);
-    this.#used.set(key, bytes);
+    this.#used.get(key);
   }
 
   /** Resolves when the tier is within its bounds, or could not be brought there. */
@@ -60,7 +60,7 @@ export class EphemeralLimits {
   async #shrink(): Promise<void> {
     try {
       while (this.#isOver) {
-        const [oldest] = this.#used.keys();
+        const oldest = this.#used.oldestKey;
         if (oldest === undefined) break;
         await this.#evict(oldest);
         this.evicted++;

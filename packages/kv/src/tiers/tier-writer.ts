@@ -13,7 +13,7 @@
 import { hasCode, HoldfastError, LIMITS } from '@holdfast/core';
 import { fencedError } from '../fencing.ts';
 import type { KvAck, KvOperation } from '../kv-store.ts';
-import { GUARD_OPERATIONS, TierFence } from './tier-fence.ts';
+import { TierFence } from './tier-fence.ts';
 import type { TierOperation } from './tier-operation.ts';
 import type { Tier } from './tier.ts';
 
@@ -151,7 +151,8 @@ export class TierWriter {
   /** As many as surely have room in one batch; at least one. */
   #groupFrom(waiting: readonly Bringing[], start: number): readonly Bringing[] {
     const { maxBatchOperations, maxBatchBytes } = this.tier.store.capabilities;
-    const most = Math.min(maxBatchOperations - GUARD_OPERATIONS, LIMITS.maxGroupOperations);
+    const guards = this.fence?.guardOperations ?? 0;
+    const most = Math.min(maxBatchOperations - guards, LIMITS.maxGroupOperations);
     const mostBytes = Math.min(maxBatchBytes / 2, LIMITS.maxGroupBytes);
     let operations = 0;
     let bytes = 0;
