@@ -22,6 +22,9 @@ test('blocks are found with line, tag and text; other languages are left alone',
     '```sh run background s3',
     'npm start',
     '```',
+    '```sh run postgres',
+    'npm start',
+    '```',
   ].join('\n');
   expect(commandBlocks(markdown)).toEqual([
     { line: 2, tag: { kind: 'run', background: false, needs: undefined }, text: 'npm start' },
@@ -29,6 +32,7 @@ test('blocks are found with line, tag and text; other languages are left alone',
     { line: 12, tag: { kind: 'untagged' }, text: '' },
     { line: 14, tag: { kind: 'run', background: true, needs: undefined }, text: 'npm start' },
     { line: 17, tag: { kind: 'run', background: true, needs: 's3' }, text: 'npm start' },
+    { line: 20, tag: { kind: 'run', background: false, needs: 'postgres' }, text: 'npm start' },
   ]);
 });
 

@@ -6,10 +6,13 @@
  * | `sh run`                  | run in a clean copy; it must exit 0              |
  * | `sh run background`       | started, left running for the blocks that follow |
  * | `sh run s3`               | also `background s3`: needs an S3 server         |
+ * | `sh run postgres`         | also `background postgres`: needs a Postgres     |
  * | `sh not-run: <reason>`    | shown only, because ...                          |
  */
+export type NeededServer = 's3' | 'postgres';
+
 export type CommandTag =
-  | { readonly kind: 'run'; readonly background: boolean; readonly needs: 's3' | undefined }
+  | { readonly kind: 'run'; readonly background: boolean; readonly needs: NeededServer | undefined }
   | { readonly kind: 'not-run'; readonly reason: string }
   | { readonly kind: 'untagged' };
 
@@ -47,9 +50,10 @@ function closes(line: string, fence: string): boolean {
 }
 
 function parseTag(text: string): CommandTag {
-  const run = /^run( background)?( s3)?$/.exec(text);
+  const run = /^run( background)?(?: (s3|postgres))?$/.exec(text);
   if (run !== null) {
-    return { kind: 'run', background: run[1] !== undefined, needs: run[2] ? 's3' : undefined };
+    const needs = run[2] as NeededServer | undefined;
+    return { kind: 'run', background: run[1] !== undefined, needs };
   }
   const reason = /^not-run: (.+)$/.exec(text)?.[1];
   return reason === undefined ? { kind: 'untagged' } : { kind: 'not-run', reason };

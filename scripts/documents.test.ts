@@ -4,29 +4,37 @@
  * that nothing is disturbed.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { findRealS3Server, RealS3Server } from '@holdfast/testkit';
+import { findRealPostgres, findRealS3Server, RealPostgres, RealS3Server } from '@holdfast/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type CommandBlock, commandBlocks } from './command-blocks.ts';
+import { type CommandBlock, commandBlocks, type NeededServer } from './command-blocks.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const READY_WITHIN_MS = 120_000;
-/** What documents call the directory that everything is in, and the bucket. */
+/** What documents call the directory that everything is in, the bucket, and the Postgres. */
 const SHOWN_DIRECTORY = '/srv/holdfast';
 const SHOWN_BUCKET = 'my-bucket';
+const SHOWN_POSTGRES = 'db.example:5432';
 const SHOWN_PORTS = ['4437', '4438', '4439'];
-const S3_PROGRAM = findRealS3Server(ROOT);
+const PROGRAMS: Readonly<Record<NeededServer, string | undefined>> = {
+  s3: findRealS3Server(ROOT),
+  postgres: findRealPostgres(),
+};
+const INSTALL: Readonly<Record<NeededServer, string>> = {
+  s3: 'an S3 server: npm run s3-server -- install',
+  postgres: 'a Postgres: apt-get install postgresql',
+};
 const run = promisify(execFile);
 
 interface Reading {
   readonly env: NodeJS.ProcessEnv;
   readonly dir: string;
   readonly running: ChildProcess[];
-  readonly server: RealS3Server | undefined;
+  readonly servers: readonly { stop(): Promise<void> }[];
   /** What stands in the document, and what is used instead. */
   readonly instead: ReadonlyMap<string, string>;
 }
@@ -40,7 +48,7 @@ afterEach(async () => {
     interrupt(child);
     await ended;
   }
-  await reading?.server?.stop();
+  for (const server of reading?.servers ?? []) await server.stop();
   if (reading !== undefined) await rm(reading.dir, { recursive: true, force: true });
   reading = undefined;
 });
@@ -50,14 +58,18 @@ describe('documents', async () => {
   for (const document of ['README.md', ...docs.map((name) => `docs/${name}`)]) {
     const blocks = commandBlocks(await readFile(join(ROOT, document), 'utf8'));
     const tagged = blocks.filter((block) => block.tag.kind === 'run');
-    const runnable = tagged.filter((block) => S3_PROGRAM !== undefined || !needsS3(block));
+    const runnable = tagged.filter((block) => {
+      const server = neededBy(block);
+      return server === undefined || PROGRAMS[server] !== undefined;
+    });
     if (tagged.length === 0) continue;
-    if (runnable.length < tagged.length) {
-      const count = tagged.length - runnable.length;
-      console.warn(`${document}: ${count} blocks need S3: npm run s3-server -- install`);
+    for (const server of neededServers(tagged)) {
+      const count = tagged.filter((block) => neededBy(block) === server).length;
+      if (PROGRAMS[server] !== undefined) continue;
+      console.warn(`${document}: ${count} blocks need ${INSTALL[server]}`);
     }
     it(`${document}: ${runnable.length} command blocks do what they say`, async () => {
-      reading = await begin(runnable.some(needsS3));
+      reading = await begin(neededServers(runnable));
       for (const block of runnable) await follow(reading, document, block);
     }, 300_000);
   }
@@ -68,15 +80,22 @@ describe('documents', async () => {
   });
 });
 
-function needsS3({ tag }: CommandBlock): boolean {
-  return tag.kind === 'run' && tag.needs === 's3';
+function neededBy({ tag }: CommandBlock): NeededServer | undefined {
+  return tag.kind === 'run' ? tag.needs : undefined;
 }
 
-async function begin(withS3: boolean): Promise<Reading> {
+function neededServers(blocks: readonly CommandBlock[]): ReadonlySet<NeededServer> {
+  return new Set(blocks.map(neededBy).filter((server) => server !== undefined));
+}
+
+async function begin(needed: ReadonlySet<NeededServer>): Promise<Reading> {
   const dir = await mkdtemp(join(tmpdir(), 'holdfast-docs-'));
-  const server = withS3 ? await startS3(join(dir, 's3')) : undefined;
+  await chmod(dir, 0o755); // a Postgres that root starts runs as somebody else
+  const s3 = needed.has('s3') ? await startS3(join(dir, 's3')) : undefined;
+  const postgres = needed.has('postgres') ? await startPostgres(join(dir, 'postgres')) : undefined;
   const instead = new Map([[SHOWN_DIRECTORY, join(dir, 'holdfast')]]);
-  if (server !== undefined) instead.set(SHOWN_BUCKET, server.bucket);
+  if (s3 !== undefined) instead.set(SHOWN_BUCKET, s3.bucket);
+  if (postgres !== undefined) instead.set(SHOWN_POSTGRES, new URL(postgres.url).host);
   for (const port of SHOWN_PORTS) instead.set(port, String(await freePort()));
   const port = instead.get('4437');
   const env = {
@@ -85,14 +104,20 @@ async function begin(withS3: boolean): Promise<Reading> {
     HOLDFAST_PORT: port,
     HOLDFAST_DIR: join(dir, 'data'),
     HOLDFAST_URL: `http://127.0.0.1:${port}`,
-    ...(server === undefined ? {} : s3Environment(server)),
+    ...(s3 === undefined ? {} : s3Environment(s3)),
   };
-  return { env, dir, running: [], server, instead };
+  const servers = [s3, postgres].filter((server) => server !== undefined);
+  return { env, dir, running: [], servers, instead };
 }
 
 async function startS3(directory: string): Promise<RealS3Server> {
   await mkdir(directory);
-  return RealS3Server.start({ program: S3_PROGRAM ?? '', directory });
+  return RealS3Server.start({ program: PROGRAMS.s3 ?? '', directory });
+}
+
+async function startPostgres(directory: string): Promise<RealPostgres> {
+  await mkdir(directory);
+  return RealPostgres.start(PROGRAMS.postgres ?? '', directory);
 }
 
 /** What the reader's own environment says of the reader's own bucket. */

@@ -261,12 +261,12 @@ export const LIMITS = {
   maxListedStreams: 1_000,
   /** Stores of one page of `GET /v1/kv`. Beyond: `INVALID_QUERY`. */
   maxListedStores: 1_000,
-  /** Values of one page of a store, by HTTP: it ends sooner then, and the next one goes on. */
+  /** Values of one page of a store, by HTTP, and one more: it ends sooner then, and the next one goes on. */
   maxPageBytes: (4 * MIB) as number,
-  /** Entries that such a page reads at first, until it is known how large they are. */
-  firstPageEntries: 16,
   /** Times that `If-Match: *` looks again for the entry others write meanwhile. Beyond: `COMMIT_QUEUE_FULL`. */
   maxConditionTries: 64,
+  /** Reads of one store under way by HTTP: each may give the largest value. More wait. */
+  storeReads: 64,
   /** Changes that one watch sends before others have their turn. */
   changesPerTurn: 256,
   /** Newest changes as they are sent to those who watch, kept for all of them. */
@@ -405,6 +405,8 @@ export const LIMITS = {
   tierFactsKeys: 65_536,
   /** How far numbers go on above the last known one after a life that did not end well. */
   tierClockJump: 1_048_576,
+  /** How long a node that is opened waits for its tiered stores; then they open in the background. */
+  tieredStartMs: 2_000,
   /** Differences that a check of tiers lists; the others are counted. */
   shownTierDifferences: 1_000,
   /** Entries that a restore puts together. */

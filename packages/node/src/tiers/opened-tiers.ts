@@ -6,7 +6,7 @@ import type { NodeSettings } from '../settings.ts';
 import { parseTiers } from './tier-settings.ts';
 import { TieredStores, type TieredStoresComponents } from './tiered-stores.ts';
 
-/** Resolves before any of them is open. */
+/** Whatever the tiers do: see `TieredStores`. */
 export function openTiers(
   { tiers }: Partial<Pick<NodeSecrets, 'tiers'>>,
   settings: NodeSettings,

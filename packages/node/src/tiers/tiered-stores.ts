@@ -10,7 +10,7 @@
  *
  * Owner: the node.
  */
-import { type Clock, HoldfastError } from '@holdfast/core';
+import { type Clock, HoldfastError, LIMITS } from '@holdfast/core';
 import { type KvStore, openMemoryKvStore } from '@holdfast/kv';
 import type { KvStores, KvStoresOptions, KvStoreSummary } from '../kv/kv-stores.ts';
 import type { TierPlaceComponents } from './tier-places.ts';
@@ -51,7 +51,7 @@ export class TieredStores implements KvStores {
     for (const one of tiers) this.#slots.set(one.name, new TierSlot(parts, one));
   }
 
-  /** Resolves before any of them is open: that goes on in the background. */
+  /** Waits for them a little; whatever is not open then is opened in the background. */
   static async open(
     components: TieredStoresComponents,
     tiers: readonly StoreTiers[],
@@ -60,7 +60,10 @@ export class TieredStores implements KvStores {
     for await (const name of stores.#names.keys()) {
       if (!stores.#slots.has(name)) stores.#orphans.set(name, orphanError(name));
     }
-    for (const slot of stores.#slots.values()) slot.start();
+    const slots = [...stores.#slots.values()];
+    for (const slot of slots) slot.start();
+    const tried = Promise.all(slots.map((slot) => slot.turns.idle()));
+    await within(components.clock, tried, LIMITS.tieredStartMs);
     return stores;
   }
 
@@ -162,6 +165,17 @@ export class TieredStores implements KvStores {
       close: async () => undefined,
     });
   }
+}
+
+/** Resolves when `work` is done, or after this time. */
+function within(clock: Clock, work: Promise<unknown>, delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.after(delayMs, resolve);
+    void work.finally(() => {
+      timer.cancel();
+      resolve();
+    });
+  });
 }
 
 function orphanError(name: string): HoldfastError {
