@@ -45,8 +45,8 @@
  *    and `lte` win over `gt` and `lt`; all that is given must hold. `limit` counts what is given.
  *    Where the range ends early (`break`, an error, a signal) everything it held is given back.
  * 15. `page` goes in key order from the lowest, or in order of creation (`seq`) from the newest, or
- *    the other way with `reverse`. A page but the last has `limit` entries and a token for the next;
- *    the last has no token. An entry that was there all the time is on one page, whatever is written
+ *    the other way with `reverse`. A page but the last has `limit` entries, or `maxBytes` of values,
+ *    and a token for the next; the last has no token. An entry that was there all the time is on one page, whatever is written
  *    between two pages: writing it again does not move it. A token holds for the store of this `id`,
  *    the order, direction and prefix it came from, across restarts; elsewhere, or changed, it is
  *    `INVALID_PAGE_TOKEN`.
@@ -208,6 +208,8 @@ export interface KvPageOptions extends KvCallOptions {
   readonly prefix?: string | undefined;
   /** 1 to 1000; default 50. */
   readonly limit?: number | undefined;
+  /** The page ends with the entry whose value, as it rests, makes it so large; default: no bound. */
+  readonly maxBytes?: number | undefined;
   /** `next` of the page before. */
   readonly token?: string | undefined;
   /** Instead of `token`: begins behind this place, whether or not there is an entry. */

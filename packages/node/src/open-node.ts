@@ -96,8 +96,7 @@ async function open(
   const endpoints = controlEndpoints(settings.basePath, () => publicUrl.current);
   const engines = createEngines(components, settings, tuning, endpoints);
   const backup = await openBackup(settings, input, components);
-  const choice = { settings, tuning, keys, backup };
-  const database = await openStorage(components, choice, engines.all);
+  const database = await openStorage(components, { settings, tuning, keys, backup }, engines.all);
   const opened: { tiered?: TieredStores } = {};
   try {
     const tiered = await openTiers(input, settings, { ...components, keys, engine: engines.kv });
@@ -105,14 +104,10 @@ async function open(
     const tiers = new EmbeddedTiers(tiered, settings, hold);
     const clients = new ClientTable(clock, settings);
     const kv = new EmbeddedKv(tiered, tiers, hold);
+    const claims = claimSettings(settings);
+    const subscriptions = { store: engines.subscriptions, endpoints, claims };
     const faces = new HttpFaces(
-      {
-        ...{ store: engines.streams, kv, clock, random, logger, readerAdmission: clients },
-        subscriptions: {
-          ...{ store: engines.subscriptions, endpoints },
-          claims: claimSettings(settings),
-        },
-      },
+      { ...components, store: engines.streams, subscriptions, kv, readerAdmission: clients },
       { ...protocolSettings(settings), ...tuning.protocol },
     );
     const drills = backup && drillParts(backup, settings, components, keys);

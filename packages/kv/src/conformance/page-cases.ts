@@ -119,6 +119,24 @@ export const PAGE_CASES: readonly KvConformanceCase[] = [
     },
   },
   {
+    title: 'a page ends where its values are as many bytes as it may have, and nothing is lost',
+    run: async (store) => {
+      const keys = numberedKeys(7);
+      for (const key of keys) await store.put(key, new Uint8Array(10));
+      const found: string[] = [];
+      let token: string | undefined;
+      do {
+        const page = await store.page({ order: 'key', limit: 5, maxBytes: 11, token });
+        assert.ok(page.entries.length <= 2, 'two values are more than it may have');
+        assert.ok(page.entries.length > 0);
+        found.push(...page.entries.map(({ key }) => key));
+        token = page.next;
+      } while (token !== undefined);
+      assert.deepEqual(found, keys);
+      await assert.rejects(() => store.page({ order: 'key', maxBytes: 0 }), TypeError);
+    },
+  },
+  {
     title: 'an entry of a page is whole',
     run: async (store) => {
       await store.put('key', bytes('value'));

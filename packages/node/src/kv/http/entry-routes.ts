@@ -23,8 +23,9 @@ const BYTES: readonly string[] = [
 ];
 
 export function getEntry(exchange: KvExchange): void {
-  const { key } = exchange.target;
-  exchange.answer(exchange.store.getEntry(key), (entry) => sendEntry(exchange, entry));
+  const { store, target } = exchange;
+  const found = exchange.read(() => store.getEntry(target.key));
+  exchange.answer(found, (entry) => sendEntry(exchange, entry));
 }
 
 /** A tiered store may answer from its backup, and says so. */

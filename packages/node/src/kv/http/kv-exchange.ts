@@ -16,6 +16,7 @@ import type { KvStoresOptions, KvStoreSummary } from '../kv-stores.ts';
 import type { KvFields } from './kv-headers.ts';
 import { KV_HEADERS } from './kv-headers.ts';
 import type { KvTarget } from './kv-target.ts';
+import type { ReadGates } from './read-gates.ts';
 
 /** What the routes ask of `node.kv`. */
 export interface ServedStores {
@@ -34,6 +35,7 @@ export interface KvContext extends HttpBounds {
   readonly logger: Logger;
   readonly crossOrigin: CrossOriginPolicy;
   readonly settings: KvHttpSettings;
+  readonly reads: ReadGates;
 }
 
 export class KvExchange {
@@ -92,6 +94,11 @@ export class KvExchange {
       ['Content-Type', 'application/json'],
       Buffer.from(JSON.stringify(value)),
     );
+  }
+
+  /** Reads of the store, as many at a time as may be. */
+  read<Result>(read: () => Promise<Result>): Promise<Result> {
+    return this.context.reads.run(this.target.store, read);
   }
 
   /** The answer to what `work` comes to. */

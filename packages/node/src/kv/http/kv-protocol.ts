@@ -9,6 +9,7 @@ import { KV_ALLOWED_HEADERS, readKvFields } from './kv-headers.ts';
 import { findRoute, methodsOf } from './kv-routes.ts';
 import { parseKvTarget } from './kv-target.ts';
 import { KvWatches } from './kv-watches.ts';
+import { ReadGates } from './read-gates.ts';
 
 /** How long a browser may remember the answer to a preflight. */
 const PREFLIGHT_SECONDS = '600';
@@ -17,9 +18,9 @@ export class KvProtocol {
   readonly #context: KvContext;
   readonly #watches: KvWatches;
 
-  constructor(context: KvContext) {
-    this.#context = context;
-    this.#watches = new KvWatches(context);
+  constructor(components: Omit<KvContext, 'reads'>) {
+    this.#context = { ...components, reads: new ReadGates() };
+    this.#watches = new KvWatches(this.#context);
   }
 
   /** Watches under way. */

@@ -1,8 +1,7 @@
 /**
- * Lists: the stores of a node, and the entries of a store by page.
- *
- * A page of a store is read in parts that grow as its values allow, so that a page of a thousand
- * large entries is never in memory: it ends sooner, with a token for the rest.
+ * Lists: the stores of a node, and the entries of a store by page. What a page holds at a time is
+ * bounded: one that shows large values ends sooner, with a token for the rest; one without values is
+ * read in parts, which are let go.
  */
 import { LIMITS } from '@holdfast/core';
 import type { KvEntry, KvPage, KvPageOptions, KvStore } from '@holdfast/kv';
@@ -44,7 +43,8 @@ export function listEntries(exchange: KvExchange): void {
     prefix: query.get('prefix') || undefined,
     token: query.get('token') || undefined,
   };
-  const read = boundedPage(exchange.store, page, limit, form);
+  const { store } = exchange;
+  const read = exchange.read(() => boundedPage(store, page, limit, form));
   exchange.answer(read, (found) => exchange.replyJson(200, found));
 }
 
@@ -56,27 +56,17 @@ async function boundedPage(
 ): Promise<object> {
   const entries: object[] = [];
   let { token } = options;
-  let readBytes = 0;
-  let shownBytes = 0;
-  let part: number = LIMITS.firstPageEntries;
   for (;;) {
     const page: KvPage = await store.page({
       ...options,
       token,
-      limit: Math.min(part, limit - entries.length),
+      limit: limit - entries.length,
+      maxBytes: LIMITS.maxPageBytes,
     });
-    for (const entry of page.entries) {
-      readBytes += entry.value.length;
-      if (form !== 'none') shownBytes += entry.value.length;
-      entries.push(shownEntry(entry, form));
-    }
+    for (const entry of page.entries) entries.push(shownEntry(entry, form));
     token = page.next;
     if (token === undefined) return { entries };
-    if (entries.length >= limit || shownBytes >= LIMITS.maxPageBytes)
-      return { entries, next: token };
-    // As many of this size as may be in memory at a time.
-    const average = Math.max(1, readBytes / entries.length);
-    part = Math.max(1, Math.floor(LIMITS.maxPageBytes / average));
+    if (form !== 'none' || entries.length >= limit) return { entries, next: token };
   }
 }
 
