@@ -38,6 +38,8 @@ export const RECORD_LIMITS = {
   slowPeerMs: 1_650,
   /** Questions under way from one peer to this one. Beyond they wait, and the peer with them. */
   maxQuestionsOfPeer: 64,
+  /** Questions of all peers that are served beside each other. Beyond they wait, each peer in turn. */
+  maxQuestionsServed: 256,
   /** Questions under way from this peer to one other. Beyond they wait. */
   maxQuestionsToPeer: 64,
 
@@ -105,6 +107,8 @@ export const RECORD_LIMITS = {
   maxPublicWatches: 32,
   /** Watches on one record by one member. Beyond: declined. */
   maxMemberWatches: 8,
+  /** Watches that one peer has here, on all records. Beyond: declined. */
+  maxWatchesOfPeer: 1_024,
   /** Watches on all records. Beyond: declined. */
   maxWatches: 16_384,
   /** A watch lives no longer without renewal. */

@@ -14,7 +14,7 @@ import { descriptorOf, peer, valueOf } from './made-records.ts';
 import { bytesInRows, pictureOf } from './store-life.ts';
 
 const FIRST_SEED = Number(process.env['HOLDFAST_SEED'] ?? 1);
-const HISTORIES = Number(process.env['HOLDFAST_HISTORIES'] ?? 20);
+const HISTORIES = Number(process.env['HOLDFAST_HISTORIES'] ?? 10);
 const GENERATIONS = 4;
 const STEPS = 25;
 const RECORDS = 6;
