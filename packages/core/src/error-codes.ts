@@ -266,7 +266,7 @@ export const ERROR_CODES = {
    * Neither this peer nor the ones nearest to its key hold the signed record. Do: check the key; ask
    * its owner to be there.
    */
-  RECORD_NOT_FOUND: 'missing', // reserved: the engines of records
+  RECORD_NOT_FOUND: 'missing',
   /** The transaction over signed records ended: by itself, or for lack of time. Do: begin it anew. */
   TRANSACTION_GONE: 'missing', // reserved: the engines of records
   /**
@@ -493,9 +493,9 @@ export const ERROR_CODES = {
   /** The peer did not answer in time, or cannot be reached. Do: try again later; others may answer. */
   PEER_UNREACHABLE: 'unavailable',
   /** Too few peers were there for the call. Do: try again; with `allowOffline` a set waits for them. */
-  PEERS_UNAVAILABLE: 'unavailable', // reserved: the engines of records
+  PEERS_UNAVAILABLE: 'unavailable',
   /** The signed record is in a transaction. Do: try again when that is over. */
-  RECORD_LOCKED: 'unavailable', // reserved: the engines of records
+  RECORD_LOCKED: 'unavailable',
   /** The node is stopping. Do: connect again, here later or elsewhere now. */
   DRAINING: 'unavailable',
   // corrupt

@@ -21,12 +21,18 @@ export interface FanoutRules {
 }
 
 /**
- * What became of one call. `far`: it declined; `stale`: it has nothing, or something older;
+ * What became of one call. `declined`: it is too far, or will not; `stale`: it has nothing, or something older;
  * `accepted-newer`: those that accepted before have something older, and need not be asked again;
  * `accepted-newer-restart`: the same, and they must be.
  */
 export type FanoutDisposition =
-  'silent' | 'invalid' | 'far' | 'stale' | 'accepted' | 'accepted-newer' | 'accepted-newer-restart';
+  | 'silent'
+  | 'invalid'
+  | 'declined'
+  | 'stale'
+  | 'accepted'
+  | 'accepted-newer'
+  | 'accepted-newer-restart';
 
 /**
  * `consensus`: enough accepted. `exhausted`: everybody near was asked, too few did. `timeout`: there

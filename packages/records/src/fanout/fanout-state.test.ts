@@ -103,7 +103,7 @@ describe('whom a fanout asks', () => {
     table.take();
     table.tell(0, 'stale');
     expect(table.take()).toEqual([3]);
-    table.tell(1, 'far');
+    table.tell(1, 'declined');
     expect(table.take()).toEqual([4]);
     table.tell(2, 'silent');
     expect(table.take()).toEqual([5]);
@@ -121,9 +121,9 @@ describe('whom a fanout asks', () => {
   test('peers that are named are asked in their place, each once', () => {
     const table = new Table([50, 60, 70]);
     expect(table.take()).toEqual([50, 60, 70]);
-    table.tell(60, 'far', [5, 50, 6]);
+    table.tell(60, 'declined', [5, 50, 6]);
     expect(table.take()).toEqual([5]);
-    table.tell(50, 'far', [5, 6, 4]);
+    table.tell(50, 'declined', [5, 6, 4]);
     expect(table.take()).toEqual([4]);
     table.tell(5, 'accepted', [4]);
     expect(table.take()).toEqual([]);
@@ -134,7 +134,7 @@ describe('the window of a fanout', () => {
   test('what lies behind the width is not asked', () => {
     const table = new Table(range(0, 20), { throttled: false, lanes: 20 });
     expect(table.take()).toEqual(range(0, 10));
-    for (const rank of range(0, 10)) table.tell(rank, 'far');
+    for (const rank of range(0, 10)) table.tell(rank, 'declined');
     expect(table.outcome).toMatchObject({ kind: 'exhausted', degraded: false, answered: 10 });
   });
 
@@ -195,11 +195,11 @@ describe('the window of a fanout', () => {
   test('it takes note of so many peers, and drops no proved ones for others', () => {
     const table = new Table(range(300, 310), { maxPeers: 16, throttled: false, lanes: 100 });
     table.take();
-    table.tell(309, 'far', range(0, 20));
+    table.tell(309, 'declined', range(0, 20));
     const taken = table.take();
     expect(taken).toHaveLength(6);
     for (const rank of taken) table.tell(rank, 'silent');
-    for (const rank of range(300, 309)) table.tell(rank, 'far');
+    for (const rank of range(300, 309)) table.tell(rank, 'declined');
     expect(table.outcome).toMatchObject({ kind: 'exhausted', there: 10 });
   });
 });
@@ -208,7 +208,7 @@ describe('how a fanout ends', () => {
   test('all decline: exhausted, without those behind the width', () => {
     const table = new Table(range(0, 20));
     for (let taken = table.take(); taken.length > 0; taken = table.take()) {
-      for (const rank of taken) table.tell(rank, 'far');
+      for (const rank of taken) table.tell(rank, 'declined');
     }
     expect(table.outcome).toMatchObject({ kind: 'exhausted', answered: 10, degraded: false });
   });
@@ -226,7 +226,7 @@ describe('how a fanout ends', () => {
     table.passes(TIMEOUT - 1);
     expect(table.outcome).toBeUndefined();
     table.tell(1, 'stale');
-    table.tell(2, 'far');
+    table.tell(2, 'declined');
     expect(table.state.nextChangeMs(table.now)).toBe(table.now + 1);
     table.passes(1);
     expect(table.outcome).toMatchObject({ kind: 'timeout', accepted: ids(0), stale: ids(1) });
@@ -352,7 +352,7 @@ test('whatever peers say, a fanout ends, asks within bounds, and agrees only wit
   const dispositions = [
     'silent',
     'invalid',
-    'far',
+    'declined',
     'stale',
     'accepted',
     'accepted-newer',

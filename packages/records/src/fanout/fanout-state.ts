@@ -24,7 +24,7 @@ import type {
   FanoutRules,
 } from './fanout-rules.ts';
 
-type Stage = 'queued' | 'asked' | 'silent' | 'invalid' | 'far' | 'stale' | 'accepted';
+type Stage = 'queued' | 'asked' | 'silent' | 'invalid' | 'declined' | 'stale' | 'accepted';
 
 interface Entry {
   readonly id: PeerId;
@@ -172,7 +172,7 @@ export class FanoutState {
     switch (disposition) {
       case 'silent':
       case 'invalid':
-      case 'far':
+      case 'declined':
         entry.stage = disposition;
         return;
       case 'stale':
@@ -230,7 +230,7 @@ export class FanoutState {
       accepted: inStage(window, 'accepted'),
       stale: inStage(window, 'stale'),
       holders: inStage(this.#entries, 'accepted', 'stale'),
-      answered: inStage(this.#entries, 'accepted', 'stale', 'far').length,
+      answered: inStage(this.#entries, 'accepted', 'stale', 'declined').length,
       there: this.#entries.filter(isThere).length,
       restarts: this.#round,
     };
@@ -240,5 +240,5 @@ export class FanoutState {
 /** There is such a peer, as far as one can know; those that lied count for nothing. */
 function isThere({ stage, proved }: Entry): boolean {
   if (stage === 'invalid') return false;
-  return proved || stage === 'far' || stage === 'stale' || stage === 'accepted';
+  return proved || stage === 'declined' || stage === 'stale' || stage === 'accepted';
 }

@@ -16,6 +16,7 @@ import {
 import type { PeerId } from '../coordinate.ts';
 import type { PeerInfo } from '../messages.ts';
 import type { AskedPeers } from '../peers/asked-peers.ts';
+import { sharedAbort } from '../rpc/shared-abort.ts';
 import type { FanoutDisposition, FanoutOutcome, FanoutRules } from './fanout-rules.ts';
 import { FanoutState } from './fanout-state.ts';
 
@@ -60,7 +61,7 @@ class Drive {
   readonly #call: FanoutCall;
   readonly #options: FanoutOptions;
   readonly #state: FanoutState;
-  readonly #abort = new AbortController();
+  readonly #abort = sharedAbort();
   #settle!: { resolve(outcome: FanoutOutcome): void; reject(error: unknown): void };
   #timer: Timer | undefined;
   #over = false;

@@ -28,6 +28,7 @@ import { fanoutRules } from '../fanout/fanout-rules.ts';
 import { runFanout } from '../fanout/run-fanout.ts';
 import type { PeerInfo } from '../messages.ts';
 import type { Rpc, RpcSubscription } from '../rpc.ts';
+import { sharedAbort } from '../rpc/shared-abort.ts';
 import type { AskedPeers } from './asked-peers.ts';
 
 export interface PeerUpkeepComponents {
@@ -48,7 +49,7 @@ export class PeerUpkeep {
   readonly #components: PeerUpkeepComponents;
   readonly #bootstrap: readonly PeerInfo[];
   readonly #refreshMs: number;
-  readonly #abort = new AbortController();
+  readonly #abort = sharedAbort();
   readonly #probing = new Map<PeerId, Promise<void>>();
   #events: RpcSubscription | undefined;
   #timer: Timer | undefined;

@@ -240,9 +240,19 @@ export class SimRpc implements Rpc {
       await new Promise<void>((resolve) => this.#network.clock.after(conditions.slowMs, resolve));
     }
     if (this.#closed || !link.isOpen) return;
-    const bytes = encodeAnswer(id, answer);
+    const bytes = this.#encoded(id, answer);
     if (conditions.garbled) bytes[this.#network.random.integer(2)] = 0xff;
     link.send(this, bytes, `${answer.type}!`);
+  }
+
+  /** An answer without bytes is a bug of the service: its asker is told as of any other. */
+  #encoded(id: number, answer: Answer | InvalidAnswer): Buffer {
+    try {
+      return encodeAnswer(id, answer);
+    } catch (error) {
+      this.#network.logger.error('records.service-failed', { error: String(error) });
+      return encodeAnswer(id, { type: 'invalid' });
+    }
   }
 
   async #answer(from: PeerId, question: Question | undefined): Promise<Answer | InvalidAnswer> {
