@@ -26,12 +26,12 @@ function holds(files: readonly Uint8Array[], words: string): boolean {
 
 const whySkipped = await whyNoSqlite();
 
-// Skipped only where this Node has no SQLite.
 describe.each([
   { kind: 'files', skip: undefined },
   { kind: 'lmdb', skip: undefined },
   { kind: 'sqlite', skip: whySkipped },
 ] as const)('in a folder of $kind', ({ kind, skip }) => {
+  // Skipped only where this Node has no SQLite.
   it.skipIf(skip !== undefined).each([false, true])(
     'the canary is seen unless it is encrypted: %s',
     async (isEncrypted) => {

@@ -109,6 +109,7 @@ describe('encrypted over files', () => {
 
 const whySkipped = await whyNoSqlite();
 
+// Skipped only where this Node has no SQLite, as the title says.
 describe.skipIf(whySkipped !== undefined)(`encrypted over SQLite${whySkipped ?? ''}`, () => {
   kvStoreConformance({
     it: briefly,
