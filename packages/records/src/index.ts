@@ -19,3 +19,5 @@ export * from './sequence.ts';
 export * from './signed-value.ts';
 export * from './subkey-set.ts';
 export * from './store/index.ts';
+export * from './server/index.ts';
+export * from './transactions/index.ts';

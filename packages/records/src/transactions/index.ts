@@ -1,0 +1,2 @@
+export * from './network-transaction.ts';
+export * from './transaction-host.ts';
