@@ -38,6 +38,7 @@ function partOf(part: number) {
       isOurs(title) && it(title, { timeout: 60_000 }, run),
     {
       skip: (title: string, run: () => Promise<void>) =>
+        // With its reason in the title, as the suite gives it.
         isOurs(title) && it.skipIf(true)(title, run),
     },
   );
