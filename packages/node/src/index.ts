@@ -27,6 +27,22 @@ export {
 } from './key-source.ts';
 export { EmbeddedKv } from './kv/embedded-kv.ts';
 export type { KvStoresOptions, KvStoreSummary } from './kv/kv-stores.ts';
+export type {
+  KvAck,
+  KvCallOptions,
+  KvCapabilities,
+  KvChange,
+  KvDeleteOptions,
+  KvEngineStats,
+  KvEntry,
+  KvOperation,
+  KvPage,
+  KvPageOptions,
+  KvPutOptions,
+  KvRange,
+  KvStore,
+  KvWatchOptions,
+} from '@holdfast/kv';
 export * from './node-components.ts';
 export * from './node-pino-logger.ts';
 export { type BackupAccess, OfflineBackup, type RestoreOrder } from './offline-backup.ts';
@@ -47,7 +63,12 @@ export type {
   TierRepair,
   TierVerification,
 } from './tiers/embedded-tiers.ts';
-export type { MovedOutcome, RestoreChoice, RestoreOutcome } from './tiers/tier-operations.ts';
+export type {
+  MovedOutcome,
+  RestoreChoice,
+  RestoreOutcome,
+  RewrapOutcome,
+} from './tiers/tier-operations.ts';
 export type { StoreTiersInput, TierPart, TiersInput } from './tiers/tier-settings.ts';
 export type {
   SettingLine,

@@ -329,7 +329,8 @@ describe('a URL that leads into the network of the node', () => {
     await (await node.streams.open('events/1', { type: 'application/json' })).append({ n: 1 });
     const letters = await eventually('a dead letter', async () => {
       const { status, json } = await ask(node, 'GET', 'dead-letters');
-      return status === 200 ? (json as unknown as Record<string, unknown>[]) : undefined;
+      const all = status === 200 ? (json as unknown as Record<string, unknown>[]) : [];
+      return all.length > 0 ? all : undefined; // the stream is there before its first letter
     });
     expect(letters).toMatchObject([{ attempts: 2, reason: 'the address is not allowed' }]);
     expect(connections).toBe(0);
