@@ -65,6 +65,7 @@ export interface DatabaseParts {
   readonly shards: readonly DatabaseShard[];
   readonly manifest: ManifestKeeper;
   readonly cleanStart: boolean;
+  readonly copyId: string | undefined;
   readonly checkpointLogBytes: number;
   readonly verifyState: () => Promise<StateProblem[]>;
   readonly damages: DamageList;
@@ -125,6 +126,11 @@ export class Database implements EngineHost, AsyncDisposable {
   /** What its part of the object store is called; `undefined` without one. */
   get repositoryId(): string | undefined {
     return this.#parts.backup?.repository.names.id;
+  }
+
+  /** Of a directory that a restore made, and no other; `undefined`: it is the original. */
+  get copyId(): string | undefined {
+    return this.#parts.copyId;
   }
 
   /** Without an object store there are none. */

@@ -41,6 +41,11 @@ export interface Layout {
    * proves that a key is that one. Absent: nothing is encrypted.
    */
   readonly keys?: LayoutKeys;
+  /**
+   * By chance, of a directory that a restore made: what was written elsewhere, with what it is a copy
+   * of, may be newer than what is in here. Absent: it is the original.
+   */
+  readonly copyId?: string;
 }
 
 /** Key id as eight hex digits, and `KeyRing.checkOf` of it. */
@@ -195,11 +200,16 @@ export function encodeLayout(layout: Layout): Buffer {
   return Buffer.from(`${JSON.stringify({ ...fields, check: checkOf(fields) }, null, 2)}\n`);
 }
 
-function withShardCount({ databaseId, keys }: Layout, shardCount: number): Layout {
-  return { databaseId, shardCount, ...(keys === undefined ? {} : { keys }) };
+function withShardCount({ databaseId, keys, copyId }: Layout, shardCount: number): Layout {
+  return {
+    ...{ databaseId, shardCount },
+    ...(keys === undefined ? {} : { keys }),
+    ...(copyId === undefined ? {} : { copyId }),
+  };
 }
 
-function layoutFields({ databaseId, shardCount, keys }: Layout): Record<string, unknown> {
+function layoutFields(layout: Layout): Record<string, unknown> {
+  const { databaseId, shardCount, keys, copyId } = layout;
   return {
     format: 'holdfast',
     formatVersion: LAYOUT_FORMAT_VERSION,
@@ -207,6 +217,7 @@ function layoutFields({ databaseId, shardCount, keys }: Layout): Record<string, 
     shardCount,
     hashPolicy: HASH_POLICY,
     ...(keys === undefined ? {} : { keys: inOrder(keys) }),
+    ...(copyId === undefined ? {} : { copyId }),
   };
 }
 
@@ -241,7 +252,7 @@ export function decodeLayout(path: string, bytes: Buffer): Layout {
   }
   if (typeof value !== 'object' || value === null) throw damaged(path, 'not an object');
   const { check, ...fields } = value as Record<string, unknown>;
-  const { format, formatVersion, databaseId, shardCount, hashPolicy, keys } = fields;
+  const { format, formatVersion, databaseId, shardCount, hashPolicy, keys, copyId } = fields;
   if (format !== 'holdfast') throw damaged(path, 'not a holdfast layout');
   const isOurs = formatVersion === LAYOUT_FORMAT_VERSION && hashPolicy === HASH_POLICY;
   if (!isOurs && check !== checkOf(fields)) throw damaged(path, 'checksum does not match');
@@ -261,10 +272,14 @@ export function decodeLayout(path: string, bytes: Buffer): Layout {
     throw damaged(path, 'bad database id');
   }
   if (typeof shardCount !== 'number') throw damaged(path, 'bad shard count');
+  if (copyId !== undefined && (typeof copyId !== 'string' || !/^[0-9a-f]{16}$/.test(copyId))) {
+    throw damaged(path, 'bad copy id');
+  }
   const layout: Layout = {
     databaseId: Buffer.from(databaseId, 'hex'),
     shardCount,
     ...(keys === undefined ? {} : { keys: decodeKeys(path, keys) }),
+    ...(copyId === undefined ? {} : { copyId }),
   };
   if (check !== checkOf(layoutFields(layout))) throw damaged(path, 'checksum does not match');
   assertShardCount(shardCount);

@@ -181,6 +181,7 @@ class Opening {
         log,
         registry: this.#registry,
         cleanStart,
+        copyId: layout.current.copyId,
         checkpointLogBytes: this.#settings.checkpointLogBytes ?? LIMITS.checkpointLogBytes,
         verifyState: async () => [
           ...(await verifyMetadata(dir, layout, keeper)),

@@ -5,11 +5,14 @@ import {
   type DrillLook,
   type DrillReport,
   drillRestore,
+  openDatabase,
   restoreDatabase,
   type RestoreProgress,
   type RestoreSettings,
 } from '../src/index.ts';
+import { readLayout } from '../src/layout.ts';
 import { BackedUpDatabase, ringOf, type Rows, rowsIn } from './backed-up-database.ts';
+import { RowEngine } from './row-engine.ts';
 
 const INTO = '/restored';
 
@@ -64,6 +67,27 @@ describe.each([
     await expectEveryLsn(database);
     expect((await restored(database, 'latest')).lsn).toBe(40);
   });
+});
+
+it('what is restored says that it is a copy, and which one, also with only one layout left', async () => {
+  const database = await BackedUpDatabase.create({ keys: ringOf(1) });
+  await fill(database, 3);
+  await database.snapshot();
+  const one = (await restored(database, 'latest')).fileSystem;
+  const other = (await restored(database, 'latest')).fileSystem;
+  const copyId = (await readLayout(one, INTO))?.copyId;
+  expect(copyId).toMatch(/^[0-9a-f]{16}$/);
+  expect((await readLayout(other, INTO))?.copyId).not.toBe(copyId);
+  await one.unlink(`${INTO}/layout.json`);
+  const { keys } = database;
+  const opened = await openDatabase(
+    { fileSystem: one, clock: database.clock, random: new NodeRandom(), ...(keys && { keys }) },
+    { dir: INTO },
+    [new RowEngine()],
+  );
+  expect(opened.copyId).toBe(copyId);
+  await opened.close();
+  expect((await readLayout(one, INTO))?.copyId).toBe(copyId);
 });
 
 describe('a target', () => {

@@ -39,6 +39,8 @@ import { assertTargetFree, RestoreStaging } from './restore-staging.ts';
 import { settleManifest, writeFirstManifest } from './restore-state.ts';
 import { assertNotRolledBack, raiseWatermark, type Watermark } from './restore-watermark.ts';
 
+const COPY_ID_BYTES = 8;
+
 export interface RestoreComponents {
   readonly fileSystem: FileSystem;
   readonly clock: Clock;
@@ -195,7 +197,9 @@ class Restore {
         restoredFrom: { epoch: plan.epoch, lsn: plan.lsn },
       },
     );
-    await replaceLayout(fileSystem, dir, layoutOf(layout.databaseId, plan, keys));
+    const copyId = this.#components.random.bytes(COPY_ID_BYTES).toString('hex');
+    const own = { ...layoutOf(layout.databaseId, plan, keys), copyId };
+    await replaceLayout(fileSystem, dir, own);
     await cut('restore.layoutWritten');
   }
 
