@@ -43,6 +43,7 @@ import { tierMigrate } from './tier/migrate.ts';
 import { tierPromote } from './tier/promote.ts';
 import { tierRepair } from './tier/repair.ts';
 import { tierRestore } from './tier/restore.ts';
+import { tierRewrap } from './tier/rewrap.ts';
 import { tierStatus } from './tier/status.ts';
 import { tierTakeOver } from './tier/take-over.ts';
 import { tierVerify } from './tier/verify.ts';
@@ -78,6 +79,7 @@ export const COMMANDS: readonly Command[] = [
   tierPromote,
   tierMigrate,
   tierTakeOver,
+  tierRewrap,
   tierExport,
   tierImport,
   snapshotStatus,

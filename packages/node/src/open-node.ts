@@ -97,10 +97,11 @@ async function open(
   const engines = createEngines(components, settings, tuning, endpoints);
   const backup = await openBackup(settings, input, components);
   const database = await openStorage(components, { settings, tuning, keys, backup }, engines.all);
-  const opened: { tiered?: TieredStores } = {};
+  const closing = [() => engines.close(), () => database.close(), () => backup?.release()];
   try {
-    const tiered = await openTiers(input, settings, { ...components, keys, engine: engines.kv });
-    opened.tiered = tiered;
+    const places = { ...components, keys, database, engine: engines.kv };
+    const tiered = await openTiers(input, settings, places);
+    closing.unshift(() => tiered.close());
     const tiers = new EmbeddedTiers(tiered, settings, hold);
     const clients = new ClientTable(clock, settings);
     const kv = new EmbeddedKv(tiered, tiers, hold);
@@ -141,13 +142,7 @@ async function open(
     return node;
   } catch (error) {
     // Why it could not be opened is what is told, whatever closing comes to.
-    const steps = [
-      () => opened.tiered?.close(),
-      () => engines.close(),
-      () => database.close(),
-      () => backup?.release(),
-    ];
-    await closeInOrder(steps).catch(() => undefined);
+    await closeInOrder(closing).catch(() => undefined);
     throw error;
   }
 }

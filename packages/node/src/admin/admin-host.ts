@@ -42,6 +42,7 @@ export interface AdminHost {
     promote(store: string, options: Long & { readonly force: boolean }): Promise<object>;
     migrate(store: string, to: string, options: Long): Promise<object>;
     takeOver(store: string, options: Long): Promise<object>;
+    rewrap(store: string, options: Long): Promise<object>;
     export(
       store: string,
       options: Quick & { readonly since: number | undefined },

@@ -37,6 +37,7 @@ const administration: AdminHost = {
     promote: async (name, { force }) => ({ name, force }),
     migrate: async (name, to) => ({ name, to }),
     takeOver: async (name) => ({ name }),
+    rewrap: async (name) => ({ name }),
     export: (name, options) => exported(name, options),
     import: async (name, bytes, { overwrite }) => {
       let length = 0;
@@ -390,6 +391,7 @@ describe('routes of tiers', () => {
       ['promote', '{"force":true}', { name: 'orders', force: true }],
       ['migrate', '{"to":"lmdb:/x"}', { name: 'orders', to: 'lmdb:/x' }],
       ['take-over', undefined, { name: 'orders' }],
+      ['rewrap', undefined, { name: 'orders' }],
     ];
     for (const [what, body, result] of said) {
       const answer = await ask('POST', `tiers/orders/${what}`, body === undefined ? {} : { body });

@@ -78,6 +78,13 @@ export const TIER_ROUTES: readonly AdminRoute[] = [
   },
   {
     method: 'POST',
+    path: ['tiers', '*', 'rewrap'],
+    long: true,
+    run: ({ administration, id, signal, onProgress }) =>
+      administration.tiers.rewrap(id, { signal, onProgress }),
+  },
+  {
+    method: 'POST',
     path: ['tiers', '*', 'export'],
     body: { since: 'count' },
     lines: ({ administration, id, body, signal }) =>

@@ -25,6 +25,8 @@ import {
   restoreStore,
   type RestoreChoice,
   type RestoreOutcome,
+  type RewrapOutcome,
+  rewrapStore,
   takeOverStore,
 } from './tier-operations.ts';
 import { engineStoreOf, type TiersContext } from './tier-settings.ts';
@@ -140,6 +142,11 @@ export class EmbeddedTiers {
     options: WorkOptions = {},
   ): Promise<{ readonly store: string; readonly epoch: number }> {
     return this.#held(() => takeOverStore(this.#stores.slot(store), this.#watched(options)));
+  }
+
+  /** Values that rest under older keys are sealed anew, with the active one. */
+  rewrap(store: string, options: WorkOptions = {}): Promise<RewrapOutcome> {
+    return this.#held(() => rewrapStore(this.#stores.slot(store), this.#watched(options)));
   }
 
   /** Lines of an export. What has no last line is no export. */

@@ -75,6 +75,11 @@ export class LateKvStore extends ForwardingKvStore implements FencedKvStore {
     return this.#opened.store !== undefined;
   }
 
+  /** What was opened, as `open` gave it. */
+  get opened(): FencedKvStore | undefined {
+    return this.#opened.store;
+  }
+
   /** Nothing but somebody's doing opens it. */
   get isLost(): boolean {
     return this.#isLost;

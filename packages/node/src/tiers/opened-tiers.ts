@@ -1,25 +1,32 @@
 /** The tiered stores of a node that is being opened: its settings, and its keys around every place. */
 import type { KeyRing } from '@holdfast/core';
+import type { KeyHolder } from '@holdfast/database';
 import { encryptedKvStore, type FencedKvStore } from '@holdfast/kv';
 import type { NodeSecrets } from '../backup-settings.ts';
 import type { NodeSettings } from '../settings.ts';
 import { parseTiers } from './tier-settings.ts';
 import { TieredStores, type TieredStoresComponents } from './tiered-stores.ts';
 
+export interface OpenTiersParts extends Omit<TieredStoresComponents, 'seal'> {
+  /** Absent: nothing is sealed. */
+  readonly keys: KeyRing | undefined;
+  /** Gives no key up that a place needs. */
+  readonly database: { addKeyHolder(name: string, holder: KeyHolder): void };
+}
+
 /** Whatever the tiers do: see `TieredStores`. */
-export function openTiers(
+export async function openTiers(
   { tiers }: Partial<Pick<NodeSecrets, 'tiers'>>,
   settings: NodeSettings,
-  {
-    keys,
-    ...components
-  }: Omit<TieredStoresComponents, 'seal'> & { readonly keys: KeyRing | undefined },
+  { keys, database, ...components }: OpenTiersParts,
 ): Promise<TieredStores> {
   const seal =
     keys === undefined
       ? undefined
       : (store: FencedKvStore, name: string): FencedKvStore => sealed(keys, store, name);
-  return TieredStores.open({ ...components, seal }, parseTiers(tiers, settings));
+  const stores = await TieredStores.open({ ...components, seal }, parseTiers(tiers, settings));
+  database.addKeyHolder('tiers', () => stores.keysInUse());
+  return stores;
 }
 
 /** Whoever closes the view closes the place. */

@@ -17,11 +17,13 @@ import {
   type RestoreReport,
   type RestoreSource,
   restoreTier,
+  type RewrapReport,
   takeOverNext,
 } from '@holdfast/kv';
 import { eitherSignal, type WorkOptions, type WorkProgress } from '../backup/work.ts';
 import type { KvLocation } from './kv-location.ts';
-import { type OpenPlaces, type TierSlot, unopened } from './tier-slot.ts';
+import type { OpenPlaces } from './open-places.ts';
+import { type TierSlot, unopened } from './tier-slot.ts';
 import type { SettingLine } from './tier-status.ts';
 
 export interface RestoreChoice extends WorkOptions {
@@ -113,6 +115,32 @@ export function takeOverStore(
     await slot.shut();
     await slot.openNow({ takeOver: true });
     return { store: slot.name, epoch: slot.store.status().epoch };
+  });
+}
+
+/** What `rewrap` did; summed over the places of the store. */
+export interface RewrapOutcome extends RewrapReport {
+  readonly store: string;
+  readonly places: number;
+}
+
+/** Values that are sealed with older keys are written anew, under the active one. */
+export function rewrapStore(slot: TierSlot, options: WorkOptions): Promise<RewrapOutcome> {
+  return operate(slot, 'rewrap', options, async (signal, tell) => {
+    const { store } = slot;
+    const sum = { values: 0, rewrapped: 0, left: 0 };
+    const sealed = slot.opened?.places.sealed() ?? [];
+    for (const [phase, place] of sealed) {
+      const onProgress = ({ values: done }: RewrapReport): void => {
+        tell({ phase, done, unit: 'records' });
+      };
+      const report = await place.rewrap({ signal, through: store, onProgress });
+      sum.values += report.values;
+      sum.rewrapped += report.rewrapped;
+      sum.left += report.left;
+      await store.drain({ signal });
+    }
+    return { store: slot.name, places: sealed.length, ...sum };
   });
 }
 

@@ -25,6 +25,7 @@ import type { WorkProgress } from '../backup/work.ts';
 import { ForwardingKvStore } from './forwarding-kv-store.ts';
 import type { KvLocation } from './kv-location.ts';
 import { LateKvStore } from './late-kv-store.ts';
+import { closeTiers, OpenPlaces, type OpenTiers } from './open-places.ts';
 import {
   ASSUMED_CAPABILITIES,
   isNarrower,
@@ -35,8 +36,10 @@ import {
 import { localStoreName, type StoreTiers, TIER_PARTS, type TierPart } from './tier-settings.ts';
 import {
   FENCED_ADVICE,
+  linesText,
   problemOf,
   type SettingLine,
+  settingLines,
   type TieredStoreState,
   type TieredStoreStatus,
   type TierPartStatus,
@@ -61,30 +64,6 @@ export interface OpenChoice {
   readonly takeOver?: boolean;
   /** The primary is not asked: for promotions of what has none any more. */
   readonly withoutPrimary?: boolean;
-}
-
-/** What is open, and who closes it. */
-export interface OpenTiers {
-  readonly store: TieredKvStore;
-  readonly places: OpenPlaces;
-}
-
-export class OpenPlaces {
-  readonly parts: Partial<Record<TierPart, KvStore>> = {};
-  readonly #all: KvStore[] = [];
-
-  keep(store: KvStore): void {
-    this.#all.push(store);
-  }
-
-  late(part: TierPart): LateKvStore | undefined {
-    const store = this.parts[part];
-    return store instanceof LateKvStore ? store : undefined;
-  }
-
-  async close(): Promise<void> {
-    await Promise.allSettled(this.#all.map((store) => store.close()));
-  }
 }
 
 export class TierSlot {
@@ -117,6 +96,14 @@ export class TierSlot {
     return this.#locations;
   }
 
+  /** Values of some of its places are sealed with the keys of the node. */
+  get isSealed(): boolean {
+    const outside = Object.values(this.#locations).some(
+      (one) => one !== undefined && isOutside(one),
+    );
+    return outside && this.#placeComponents.seal !== undefined;
+  }
+
   /** Ends when the node closes. */
   get signal(): AbortSignal {
     return this.#closing.signal;
@@ -139,6 +126,11 @@ export class TierSlot {
     throw new HoldfastError('STORAGE_UNAVAILABLE', `the tiered store ${doing}${why}`, {
       ...(this.#error === undefined ? {} : { cause: this.#error }),
     });
+  }
+
+  /** @throws why it is not. */
+  assertOpen(): void {
+    if (this.#open === undefined) void this.store;
   }
 
   /** A handle for callers: what is behind it may be closed and opened again meanwhile. */
@@ -390,34 +382,6 @@ export class TierSlot {
     void local.close();
     return combinedCapabilities(stores, this.#tiers.settings.ephemeralLimits !== undefined);
   }
-}
-
-export async function closeTiers({ store, places }: OpenTiers): Promise<void> {
-  try {
-    await store.close();
-  } finally {
-    await places.close();
-  }
-}
-
-export function settingLines(
-  name: string,
-  primaryId: string,
-  backupId: string | undefined,
-): readonly SettingLine[] {
-  const backup = { setting: `tiers.${name}.backup` };
-  return [
-    { setting: `tiers.${name}.primary`, value: primaryId },
-    backupId === undefined ? backup : { ...backup, value: backupId },
-  ];
-}
-
-/** For people. */
-function linesText(lines: readonly SettingLine[]): string {
-  const said = lines.map(({ setting, value }) =>
-    value === undefined ? `remove ${setting}` : `set ${setting} to ${value}`,
-  );
-  return `${said.join(', ')}, with the user and password where it has some`;
 }
 
 /** What nobody but an operator can help with is told at once, and names the part. */

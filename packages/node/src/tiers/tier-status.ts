@@ -119,3 +119,23 @@ function mismatchAdvice(message: string, store: string): string {
   if (/not in the settings/.test(message)) return 'give its tiers again, and restart the node';
   return 'give each place to the store and the part it belongs to, and restart the node';
 }
+
+export function settingLines(
+  name: string,
+  primaryId: string,
+  backupId: string | undefined,
+): readonly SettingLine[] {
+  const backup = { setting: `tiers.${name}.backup` };
+  return [
+    { setting: `tiers.${name}.primary`, value: primaryId },
+    backupId === undefined ? backup : { ...backup, value: backupId },
+  ];
+}
+
+/** For people. */
+export function linesText(lines: readonly SettingLine[]): string {
+  const said = lines.map(({ setting, value }) =>
+    value === undefined ? `remove ${setting}` : `set ${setting} to ${value}`,
+  );
+  return `${said.join(', ')}, with the user and password where it has some`;
+}

@@ -120,6 +120,25 @@ export class TieredStores implements KvStores {
     return undefined;
   }
 
+  /**
+   * How many values rest outside the node under each key, by its id.
+   * @throws when a place cannot be asked.
+   */
+  async keysInUse(): Promise<ReadonlyMap<number, number>> {
+    const counts = new Map<number, number>();
+    for (const slot of this.#slots.values()) {
+      if (!slot.isSealed) continue;
+      slot.assertOpen();
+      for (const [, place] of slot.opened?.places.sealed() ?? []) {
+        const signal = slot.signal;
+        for (const [id, count] of await place.keysInUse({ signal })) {
+          counts.set(id, (counts.get(id) ?? 0) + count);
+        }
+      }
+    }
+    return counts;
+  }
+
   status(): readonly TieredStoreStatus[] {
     const orphans = [...this.#orphans].map(([name, error]): TieredStoreStatus => {
       const problem = problemOf(error, name);

@@ -378,4 +378,25 @@ describe('a node with keys', { timeout: TIMEOUT_MS }, () => {
       problem: { code: 'KEY_MISSING', advice: expect.stringContaining('keys of before') },
     });
   });
+
+  it('gives no key up that a place still needs, and one that was rewrapped does not', async () => {
+    const [old, next] = [generateKeyText(new NodeRandom()), generateKeyText(new NodeRandom())];
+    const tiers = { primary: lmdb('primary'), backup: files('backup') };
+    const { node, store } = await opened(tiers, 'data', { key: old });
+    await fill(store, 6);
+    const [before] = (await node.keys.status()).keys;
+    const status = await node.keys.rotate({ key: `${next}\n${old}` });
+    expect(status.keys.find(({ id }) => id === before?.id)?.where['tiers']).toBeGreaterThan(11);
+    await expect(node.keys.retire(before?.id ?? '')).rejects.toMatchObject({ code: 'KEY_IN_USE' });
+    const outcome = await node.kv.tiers.rewrap('orders');
+    expect(outcome).toMatchObject({ store: 'orders', places: 2, left: 0 });
+    const after = (await node.keys.status()).keys;
+    expect(after.find(({ id }) => id === before?.id)?.where['tiers'] ?? 0).toBe(0);
+    expect(await node.kv.tiers.verify('orders')).toMatchObject({ differences: 0 });
+    const entries = await everything(store);
+    expect(entries).toHaveLength(6);
+    await world.close(node);
+    const again = await opened(tiers, 'data', { key: `${next}\n${old}` });
+    expect(await everything(again.store)).toEqual(entries);
+  });
 });
