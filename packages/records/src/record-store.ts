@@ -20,6 +20,7 @@
  * 5. `write` is all or nothing over its values, of one record, and durable when it resolved as far as the
  *    `KvStore` says. Writes of one record happen one after the other, in the order they were called;
  *    deciding (2) and writing are one step in that order. What is decided is told for each value.
+ *    `floor` waits for the writes of its record that were called before it.
  * 6. With `ifRevision` it happens only while the record is as it was then (0: there is none), and only
  *    if every value is `written` or `same`: else `PRECONDITION_FAILED`, and nothing changed. Every
  *    change of values gives a record another revision; no two states ever share one, across restarts.

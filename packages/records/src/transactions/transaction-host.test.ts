@@ -422,6 +422,17 @@ describe('of two that race', () => {
     expect(world.commits).toEqual([]);
   });
 
+  it('a plain set that is under way when it ends is seen by the end, not only by the commit', async () => {
+    const world = await World.open();
+    await world.put([0, write(0, 0)]);
+    const id = await world.begin();
+    await world.set(id, 0, write(0, 5));
+    const put = world.put([1, write(1, 0)]);
+    expect(await world.ask(id, END)).toEqual(GONE);
+    await put;
+    expect(await world.numbers()).toEqual([0, 0, undefined]);
+  });
+
   it('a record that came and went meanwhile is not taken for the one that never was', async () => {
     const world = await World.open();
     const id = await world.begin();

@@ -13,8 +13,8 @@
  *    still at the revision of the beginning (`ifRevision`) and that every value wins. Until then nobody
  *    sees anything of it.
  * 4. From its end to its commit it has the lock of the record, one at a time; plain sets and other
- *    transactions wait (`lockedBy`). Nobody keeps a lock for longer than `transactionIdleMs` in silence
- *    and `transactionLifeMs` at all.
+ *    transactions wait (`lockedBy`), and sets that were under way were waited for. Nobody keeps a lock
+ *    for longer than `transactionIdleMs` in silence and `transactionLifeMs` at all.
  * 5. A commit that is asked for again is answered again, for `transactionIdleMs`: its answer may
  *    have been lost.
  * 6. Commands of one transaction happen one after the other, in the order they came.
@@ -235,6 +235,8 @@ export class TransactionHost {
       return GONE;
     }
     held.stage = 'ended';
+    // Plain sets that passed before the lock are written first: the end is the answer that counts.
+    await this.#components.store.floor(held.record, 0);
     return (await this.#isAsItWas(held)) ? this.#done(held) : GONE;
   }
 
