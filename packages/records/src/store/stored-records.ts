@@ -4,18 +4,17 @@
  *
  * Invariants
  * 1. All rows of one change are one batch: a crash leaves the record as it was, or as it became.
- * 2. A batch expects the head at the version that memory knows. So a write of which nobody knows what
- *    became of it, and that takes effect late, is found before anything is built on it.
- * 3. Memory changes when the batch was acknowledged. After a batch that failed the head is read again;
- *    where that is not possible, or the change may come yet, the entry stays `uncertain`, and the
- *    head is read for each use until the next write of the record is acknowledged.
+ * 2. A batch expects the head at the version that memory knows: nothing is built on what is not there.
+ * 3. Memory changes when the batch was acknowledged. After a batch that failed the entry is `uncertain`,
+ *    and counted in full, until it is certain that the change came or never will, and the head was
+ *    read again; as long as that fails, so does every call that needs the record.
  * 4. Of a record with a row that cannot be read (`#damaged`) no row is touched until it is made anew;
  *    then its floors, from all rows that can be read, are written with it.
  * 5. Whatever is called here for a record is called in a turn of it, but `cached` and `readValue`.
  *
  * Owner: the store, which gives out the turns.
  */
-import { hasCode, HoldfastError, isHoldfastError } from '@holdfast/core';
+import { hasCode, HoldfastError } from '@holdfast/core';
 import type { KvOperation, KvStore } from '@holdfast/kv';
 import type { RecordId } from '../record-key.ts';
 import type { VerifiedValue } from '../signed-value.ts';
@@ -95,24 +94,38 @@ export class StoredRecords {
     const cached = this.cached(record);
     if (cached !== undefined) return cached;
     const key = headKey(record);
+    if (entry.uncertain) await this.#settle(key);
     try {
       const found = await kv.getEntry(key);
       if (found === undefined) {
         if (!entry.uncertain) throw missing();
-        index.change(record, { version: 0 });
         await this.#findFloors(record);
+        index.remove(record);
         return undefined;
       }
       const head = decodeHead(record, found.value);
       const bytes = bytesOfRecord(head, Buffer.from(found.value));
-      if (head.origin === entry.origin) index.change(record, { version: found.version, bytes });
-      else index.put(record, { ...entry, origin: head.origin, version: found.version, bytes });
+      const facts = { version: found.version, bytes, uncertain: false };
+      if (head.origin === entry.origin) index.change(record, facts);
+      else index.put(record, { ...entry, origin: head.origin, ...facts });
       this.#heads.put(record, head, found.value.length);
       return head;
     } catch (error) {
       if (!isCorrupt(error)) throw error;
       this.#damage(record, key, error);
       return undefined;
+    }
+  }
+
+  /**
+   * I3: once a call for the head was decided, everything that was called for it before has happened,
+   * or never will. This one asks for what no store ever has, so it changes nothing.
+   */
+  async #settle(key: string): Promise<void> {
+    try {
+      await this.#parts.kv.del(key, { ifVersion: Number.MAX_SAFE_INTEGER });
+    } catch (error) {
+      if (!hasCode(error, 'PRECONDITION_FAILED')) throw error;
     }
   }
 
@@ -244,13 +257,7 @@ export class StoredRecords {
     const { index, floors } = this.#parts;
     const head = await this.load(record);
     const entry = index.get(record);
-    if (entry === undefined) return true;
-    if (head === undefined) {
-      // Nobody knows whether it was ever made; after this it is not there.
-      const gone = await this.#commit(record, [{ type: 'del', key: headKey(record) }]);
-      if (gone !== undefined) index.remove(record);
-      return gone !== undefined;
-    }
+    if (entry === undefined || head === undefined) return true;
     const stored = storedOf(head.subkeys);
     const kept = await this.#keepFloors(record, new Map(stored));
     const gone = await this.#commit(record, [
@@ -296,27 +303,17 @@ export class StoredRecords {
       const acks = await this.#parts.kv.batch(operations);
       return acks[0]?.version ?? 0;
     } catch (error) {
-      await this.#restore(record, error);
+      await this.#restore(record);
       if (hasCode(error, 'PRECONDITION_FAILED')) return undefined;
       throw error;
     }
   }
 
   /** I3: after a write that failed. */
-  async #restore(record: RecordId, error: unknown): Promise<void> {
-    const { index } = this.#parts;
-    const nothingHappened = isHoldfastError(error) && error.effect === 'none';
-    index.change(record, { uncertain: true, counted: true });
+  async #restore(record: RecordId): Promise<void> {
+    this.#parts.index.change(record, { uncertain: true, counted: true });
     this.#heads.delete(record);
-    let head: StoredHead | undefined;
-    try {
-      head = await this.load(record);
-    } catch {
-      return;
-    }
-    if (!nothingHappened) return;
-    if (head === undefined) index.remove(record);
-    else index.change(record, { uncertain: false });
+    await this.load(record).catch(() => undefined);
   }
 
   #damage(record: RecordId, key: string, error: unknown): void {

@@ -59,7 +59,7 @@ export class FaultyKv {
     const late = this.#late;
     if (late !== undefined && keys.some((key) => late.keys.has(key))) {
       this.#late = undefined;
-      await late.act();
+      await late.act().catch(() => undefined);
     }
     const isWrite = name === 'batch' || name === 'del';
     const fault = await this.#due(isWrite);
