@@ -2,11 +2,13 @@ import { SeededRandom } from '@holdfast/testkit';
 import { afterEach, describe, expect, test } from 'vitest';
 import {
   ALL_SUBKEYS,
+  type Answer,
   createValue,
   createKeyPair,
   type GetResult,
   keyOf,
   LAST_SEQUENCE,
+  type Question,
   sequence,
   SubkeySet,
   verifyValue,
@@ -44,6 +46,22 @@ function textOf(result: GetResult): string | undefined {
 
 async function textAt(peer: RecordPeer, record: WorldRecord): Promise<number | undefined> {
   return (await world.run(peer.remote.value(record.key.id, 0)))?.sequence;
+}
+
+/** As if so high a number had been there once. */
+function usedUpTo(number: number) {
+  return (question: Question): Promise<Answer | undefined> => {
+    const isUsed = question.type === 'set' && question.value.sequence <= number;
+    const floor = sequence(number);
+    return Promise.resolve(
+      isUsed ? { type: 'set', status: 'outdated', floor, peers: [] } : undefined,
+    );
+  };
+}
+
+function locked(question: Question): Promise<Answer | undefined> {
+  const answer = { type: 'set', status: 'locked', peers: [] } as const;
+  return Promise.resolve(question.type === 'set' ? answer : undefined);
 }
 
 describe('set and get', () => {
@@ -232,7 +250,7 @@ describe('peers that lag behind', () => {
   test('a writer that lost its memory takes a number that was not used', async () => {
     await open();
     const record = await opened(0, 1);
-    for (const peer of world.peers) peer.server.usedUpTo = sequence(41);
+    for (const peer of world.peers) peer.instead = usedUpTo(41);
     const done = await set(world.peer(1), record, 'anew');
     expect(done).toMatchObject({ status: 'committed', sequence: 42 });
     expect(textOf(await get(world.peer(0), record))).toBe('anew');
@@ -242,7 +260,7 @@ describe('peers that lag behind', () => {
     await open();
     const record = await opened(0);
     for (const peer of world.nearest(record.key.id).slice(0, 4)) {
-      peer.server.usedUpTo = sequence(LAST_SEQUENCE - 1);
+      peer.instead = usedUpTo(LAST_SEQUENCE - 1);
     }
     const done = await set(world.peer(0), record, 'hello');
     expect(done).toMatchObject({ status: 'committed', sequence: 0 });
@@ -252,13 +270,13 @@ describe('peers that lag behind', () => {
     await open();
     const record = await opened(0);
     await set(world.peer(0), record, 'a');
-    for (const peer of world.peers) peer.server.locked.add(record.key.id);
+    for (const peer of world.peers) peer.instead = locked;
     expect(await set(world.peer(0), record, 'b')).toMatchObject({ status: 'pending', peers: [] });
     await expect(set(world.peer(0), record, 'c', { allowOffline: false })).rejects.toMatchObject({
       code: 'RECORD_LOCKED',
       effect: 'unknown',
     });
-    for (const peer of world.peers) peer.server.locked.clear();
+    for (const peer of world.peers) peer.instead = undefined;
     const pushed = await world.run(world.peer(0).engine.push(record.key.id, 0));
     expect(pushed?.outcome.kind).toBe('consensus');
     expect(world.peer(0).pending.all()).toEqual([]);

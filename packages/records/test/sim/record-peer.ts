@@ -10,7 +10,10 @@ import {
   PeerTable,
   PeerUpkeep,
   type PendingWrites,
+  type Question,
+  type Answer,
   RecordEngine,
+  RecordServer,
   type RecordId,
   type RecordStore,
   type RpcService,
@@ -18,7 +21,6 @@ import {
   type SimRpcNetwork,
   type SubkeySet,
 } from '../../src/index.ts';
-import { TableServer } from './table-server.ts';
 
 export type Behaviour = (honest: RpcService, peer: RecordPeer) => RpcService;
 
@@ -63,7 +65,9 @@ export class RecordPeer {
   local!: RecordStore;
   remote!: RecordStore;
   engine!: RecordEngine;
-  server!: TableServer;
+  server!: RecordServer;
+  /** Answers in the place of the server, where it gives something. */
+  instead: ((question: Question) => Promise<Answer | undefined>) | undefined;
   isUp = false;
   readonly #network: SimRpcNetwork;
   readonly #clock: Clock;
@@ -95,9 +99,21 @@ export class RecordPeer {
     this.rpc = this.#network.open(this.id);
     this.table = new PeerTable(this.rpc, clock);
     this.peers = new AskedPeers(this.rpc, this.table, clock);
-    this.server = new TableServer(this.table, this.remote);
+    this.server = new RecordServer({
+      store: this.remote,
+      neighbourhood: this.table,
+      rpc: this.rpc,
+      clock,
+      random: this.#random,
+      logger: SILENT,
+    });
     const { behaviour, bootstrap, refreshMs } = this.#settings;
-    this.rpc.serve(behaviour === undefined ? this.server : behaviour(this.server, this));
+    const honest: RpcService = {
+      answer: async (from, question) =>
+        (await this.instead?.(question)) ?? this.server.answer(from, question),
+      hear: (from, statement) => this.server.hear(from, statement),
+    };
+    this.rpc.serve(behaviour === undefined ? honest : behaviour(honest, this));
     this.engine = new RecordEngine({
       clock,
       random: this.#random,
@@ -133,6 +149,7 @@ export class RecordPeer {
     await this.engine.close();
     await this.#upkeep.close();
     await this.rpc.close();
+    await this.server.close();
     await this.local.close();
     await this.remote.close();
   }
