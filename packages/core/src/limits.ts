@@ -405,6 +405,8 @@ export const LIMITS = {
   tierFactsKeys: 65_536,
   /** How far numbers go on above the last known one after a life that did not end well. */
   tierClockJump: 1_048_576,
+  /** The same after the local store was put back: more than anybody writes meanwhile. */
+  tierCopyJump: (2 ** 40) as number,
   /** How long a node that is opened waits for its tiered stores; then they open in the background. */
   tieredStartMs: 2_000,
   /** Differences that a check of tiers lists; the others are counted. */

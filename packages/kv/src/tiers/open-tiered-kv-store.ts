@@ -54,9 +54,7 @@ export async function openTieredKvStore(
   const primary = tier('primary', stores.primary);
   const backup = stores.backup && tier('backup', stores.backup);
   const ephemeral = stores.ephemeral && tier('ephemeral', stores.ephemeral);
-  await assertNotRestoring(stores.primary).catch((error: unknown) => {
-    if (!isTransient(error)) throw error;
-  });
+  await unlessAway(assertNotRestoring(stores.primary));
 
   const resting = await local.read(readTierState);
   const owner = resting.owner || components.random.bytes(OWNER_BYTES).toString('hex');
@@ -66,10 +64,12 @@ export async function openTieredKvStore(
   const journal = new LocalJournal(components, local, () => clockOperation(numbers.now, false));
   const save = (state: TierState): Promise<void> => journal.commit([stateOperation(state)]);
   const takeOver = settings.takeOver === true;
-  const { id } = settings;
+  const { id, copyId } = settings;
   const whose = { id, primary, backup, moving: before.moving, takeOver };
   await checkPlaces(whose);
-  const { state, anew, empty } = await claimTiers(before, { primary, backup, takeOver, save });
+  const claiming = { primary, backup, takeOver, copyId, save };
+  const { state, anew, empty, putBack } = await claimTiers(before, claiming);
+  if (putBack) numbers.raise(numbers.now + LIMITS.tierCopyJump);
 
   const opened: { core?: TieredCore } = {};
   const onClaimed = async (): Promise<void> => {

@@ -6,6 +6,8 @@
  *    that this was begun with good reason: then the next number is claimed.
  * 2. A backup of which it is not known that it has all there is, is behind: it is filled from the
  *    primary. So nothing may be claimed over a primary that knows less than its backup.
+ * 3. A local store that was put back does not know what it wrote since: it goes on only when somebody
+ *    says so, above all numbers that it may have given, and owes nothing from before.
  */
 import { HoldfastError } from '@holdfast/core';
 import { fencedError } from '../fencing.ts';
@@ -20,16 +22,36 @@ export interface ClaimedTiers {
   readonly anew: boolean;
   /** Nothing was ever written. */
   readonly empty: boolean;
+  /** I3. */
+  readonly putBack: boolean;
 }
 
 export interface TierClaimsParts {
   readonly primary: Tier;
   readonly backup: Tier | undefined;
   readonly takeOver: boolean;
+  readonly copyId: string | undefined;
   readonly save: (state: TierState) => Promise<void>;
 }
 
-export async function claimTiers(before: TierState, parts: TierClaimsParts): Promise<ClaimedTiers> {
+export async function claimTiers(
+  resting: TierState,
+  parts: TierClaimsParts,
+): Promise<ClaimedTiers> {
+  const { takeOver, copyId } = parts;
+  const before = { ...resting, copyId };
+  const putBack = resting.epoch > 0 && resting.copyId !== copyId;
+  if (putBack && !takeOver && !resting.claiming) {
+    throw mismatch(
+      'this is a restored copy, and what was written to the tiers behind its last moment is not known here',
+    );
+  }
+  return { ...(putBack ? await claimAnew(before, parts) : await claim(before, parts)), putBack };
+}
+
+type Claim = Omit<ClaimedTiers, 'putBack'>;
+
+async function claim(before: TierState, parts: TierClaimsParts): Promise<Claim> {
   const { primary, backup, takeOver } = parts;
   const known =
     before.epoch > 0 &&
@@ -80,7 +102,7 @@ export async function claimTiers(before: TierState, parts: TierClaimsParts): Pro
   };
 }
 
-async function claimAnew(before: TierState, parts: TierClaimsParts): Promise<ClaimedTiers> {
+async function claimAnew(before: TierState, parts: TierClaimsParts): Promise<Claim> {
   const { primary, backup, takeOver } = parts;
   const newest = await new TierFence(primary, before.owner).newest();
   const other = await reachable(backup && new TierFence(backup, before.owner).newest());

@@ -26,6 +26,8 @@ export interface TierState {
   readonly moving: number | undefined;
   /** Of the rules that the data is placed by. */
   readonly rulesId: string | undefined;
+  /** See `TieredSettings`; as it was when an epoch was claimed last. */
+  readonly copyId: string | undefined;
 }
 
 const STATE_KEY = 'state';
@@ -41,6 +43,7 @@ const NEW_STATE: TierState = {
   claiming: false,
   moving: undefined,
   rulesId: undefined,
+  copyId: undefined,
 };
 
 export async function readTierState(local: KvStore): Promise<TierState> {

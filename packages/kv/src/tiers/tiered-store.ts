@@ -44,7 +44,8 @@
  * 12. One writer at a time, by epochs that rest in the tiers. A writer that was taken over is
  *    `FENCED` in whatever it writes from then on. Whoever opens tiers of another writer says so.
  * 13. Tiers that do not fit together (the primary is another one, was emptied, or was put back to an
- *    older state) are `TIER_MISMATCH` at the door: an empty primary is never taken for the truth.
+ *    older state, or the local store was) are `TIER_MISMATCH` at the door: an empty primary is never
+ *    taken for the truth. Who takes over a store that was put back makes the backup equal to the primary.
  *
  * Entries with keys that begin with `_holdfast_tier-` are this store's own, in every tier; for
  * callers there are no such keys.
@@ -89,6 +90,11 @@ export interface TieredSettings {
   readonly callTimeoutMs?: number;
   /** Rule 12: these tiers were another writer's, who shall stop. */
   readonly takeOver?: boolean;
+  /**
+   * Which copy the local store is: another one once it was put back to an older state, by a restore,
+   * say. Then what was written since is not known: rule 13.
+   */
+  readonly copyId?: string | undefined;
 }
 
 export interface EphemeralBounds {
