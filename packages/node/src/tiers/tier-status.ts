@@ -111,6 +111,13 @@ function adviceFor({ code, message, retryable }: HoldfastError, store: string): 
 
 function mismatchAdvice(message: string, store: string): string {
   const restore = `"holdfast tier restore ${store}" fills the primary from the backup`;
+  if (/restored copy/.test(message)) {
+    return (
+      `"holdfast tier take-over ${store}" goes on with what is in the primary, and makes the backup ` +
+      `equal to it; "holdfast tier restore ${store} --overwrite" first brings back what only the ` +
+      'backup has'
+    );
+  }
   if (/restore|emptied|put back/.test(message)) return restore;
   if (/changed to/.test(message)) return 'change the settings as they say, and restart the node';
   if (/was left|made the primary/.test(message)) {

@@ -337,6 +337,36 @@ describe('places that lost something', { timeout: TIMEOUT_MS }, () => {
   });
 });
 
+describe('places in the node', { timeout: TIMEOUT_MS }, () => {
+  it('a backup in the data directory becomes the primary under the name that is told', async () => {
+    const tiers = { primary: lmdb('one'), backup: 'engine:' };
+    const first = await opened(tiers);
+    await fill(first.store, 5);
+    const { settings } = await first.node.kv.tiers.promote('orders');
+    expect(settings[0]?.value).toBe('engine:_tiers-backup.orders');
+    await fill(first.store, 2, 10);
+    await world.close(first.node);
+    const again = await opened({ primary: settings[0]?.value });
+    expect(await everything(again.store)).toHaveLength(7);
+    const names: string[] = [];
+    for await (const { name } of again.node.kv.stores()) names.push(name);
+    expect(names).toEqual(['orders']);
+    // And back: the old place is marked as left, and is a target like any other.
+    await again.node.kv.tiers.migrate('orders', lmdb('one'));
+    expect(await everything(again.store)).toHaveLength(7);
+  });
+
+  it('a node in memory has tiers in memory', async () => {
+    const node = await world.open({ orders: { backup: 'memory:' } }, 'x', {
+      ...{ dir: undefined, memory: true },
+    });
+    await settled(node, 'orders');
+    await fill(node.kv.store('orders'), 5);
+    expect(await node.kv.tiers.promote('orders')).toMatchObject({ store: 'orders' });
+    expect(await everything(node.kv.store('orders'))).toHaveLength(5);
+  });
+});
+
 describe('a node with keys', { timeout: TIMEOUT_MS }, () => {
   const CANARY = `canary ${randomBytes(12).toString('hex')}`;
 
