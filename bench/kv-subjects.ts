@@ -5,6 +5,7 @@ import path from 'node:path';
 import { NodeClock, NodeFileSystem, NodeRandom } from '@holdfast/core';
 import { type Database, openDatabase } from '@holdfast/database';
 import { KvEngine, type KvEngineSettings, type KvStore } from '@holdfast/kv';
+import { NodeCompactor } from '@holdfast/tables';
 
 export interface KvSubject {
   readonly name: string;
@@ -34,10 +35,17 @@ export class EngineSubject implements KvSubject {
   readonly engine: KvEngine;
   readonly store: KvStore;
   readonly #database: Database;
+  readonly #compactor: NodeCompactor;
   readonly #versions = new Map<string, number>();
 
-  private constructor(name: string, engine: KvEngine, database: Database) {
+  private constructor(
+    name: string,
+    engine: KvEngine,
+    database: Database,
+    compactor: NodeCompactor,
+  ) {
     this.name = name;
+    this.#compactor = compactor;
     this.engine = engine;
     this.store = engine.store('main');
     this.#database = database;
@@ -51,7 +59,10 @@ export class EngineSubject implements KvSubject {
     const { blockCacheBytes, ...rest } = settings;
     const engine = new KvEngine(seams, rest);
     const cache = blockCacheBytes === undefined ? {} : { blockCacheBytes };
-    return new EngineSubject(name, engine, await openDatabase(seams, { dir, ...cache }, [engine]));
+    const compactor = new NodeCompactor(); // as in a node: merges have a thread of their own
+    const components = { ...seams, compactor };
+    const database = await openDatabase(components, { dir, ...cache }, [engine]);
+    return new EngineSubject(name, engine, database, compactor);
   }
 
   get(key: string): Promise<unknown> {
@@ -86,6 +97,7 @@ export class EngineSubject implements KvSubject {
   async close(): Promise<void> {
     await this.engine.close();
     await this.#database.close();
+    await this.#compactor.close();
   }
 }
 

@@ -76,7 +76,7 @@ async function measureStores(): Promise<void> {
       for (let round = 0; round <= scale.rounds; round++) {
         for (const subject of each.subjects) {
           const metrics = await each.sample(subject, round);
-          if (round > 0 || scale.rounds === 1) (rounds[subject.name] ??= []).push(metrics);
+          if (round > 0) (rounds[subject.name] ??= []).push(metrics);
         }
       }
       const bySubject = mediansOf(rounds);

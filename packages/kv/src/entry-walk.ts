@@ -87,14 +87,14 @@ export class EntryWalk<Entry, Given> implements AsyncIterableIterator<Given, und
   /** `undefined`: the next batch has to come first. */
   #found(): IteratorResult<Given, undefined> | undefined {
     if (this.#over) return OVER;
-    const { check, wants, pick, limit } = this.#rules;
+    const rules = this.#rules;
     while (this.#at < this.#batch.length) {
-      check();
+      rules.check();
       const entry = this.#batch[this.#at++] as Entry;
-      if (!wants(entry)) continue;
+      if (!rules.wants(entry)) continue;
       this.#given++;
-      if (this.#given >= limit) this.#leave();
-      return { done: false, value: pick(entry) };
+      if (this.#given >= rules.limit) this.#leave();
+      return { done: false, value: rules.pick(entry) };
     }
     return undefined;
   }
