@@ -46,6 +46,7 @@ export type Place = () => Promise<KvStore>;
 
 export class Places {
   readonly #root = scratch();
+  readonly #folders: string[] = [this.#root];
   readonly #objects: ObjectStore[] = [];
   #engine: EngineLife | undefined;
   #postgres: RealPostgres | undefined;
@@ -56,7 +57,11 @@ export class Places {
 
   async start(): Promise<void> {
     const { postgres, s3, redis, nats } = PROGRAMS;
-    const directory = (): string => scratch();
+    const directory = (): string => {
+      const folder = scratch();
+      this.#folders.push(folder);
+      return folder;
+    };
     this.#engine = await EngineLife.open(
       { ...COMPONENTS, fileSystem: new MemoryFileSystem() },
       {},
@@ -79,7 +84,7 @@ export class Places {
     await this.#s3?.kill(); // it would wait for connections
     await this.#redis?.stop();
     await this.#nats?.stop();
-    removeScratch(this.#root);
+    for (const folder of this.#folders) removeScratch(folder);
   }
 
   /** Of the engine, and new. */
