@@ -220,16 +220,13 @@ export class KvRecordStore implements RecordStore {
     const record = descriptor.id;
     const head = await this.#records.load(record);
     if (ifRevision !== undefined && ifRevision !== (head?.revision ?? 0)) {
-      throw new HoldfastError('PRECONDITION_FAILED', 'the record has another revision');
+      throw preconditionFailed('the record has another revision');
     }
     const floors = values.length === 0 ? NO_FLOORS : await this.#floorsOf(record);
     const decisions = values.map((value) => decideValue(value, head, floors));
     const loses = decisions.some(({ status }) => status !== 'written' && status !== 'same');
     if (ifRevision !== undefined && loses) {
-      throw new HoldfastError(
-        'PRECONDITION_FAILED',
-        'a value of the record wins over one of these',
-      );
+      throw preconditionFailed('a value of the record wins over one of these');
     }
     const outcomes = await this.#outcomes(head, values, decisions);
     if (outcomes === undefined) return undefined;
@@ -345,6 +342,10 @@ export class KvRecordStore implements RecordStore {
   #assertOpen(): void {
     if (this.#closed) throw new HoldfastError('CLOSED', 'the store of records is closed');
   }
+}
+
+function preconditionFailed(why: string): HoldfastError {
+  return new HoldfastError('PRECONDITION_FAILED', why);
 }
 
 function noRoom(): HoldfastError {

@@ -1,6 +1,7 @@
 /**
  * A `KvStore` whose calls fail by plan. It keeps the contract of errors: effect `none` when nothing
- * changed, `unknown` when it did, or did not, or does so late, before the next call of its keys.
+ * changed, `unknown` when it did, or did not, or does so late: before the next write of its keys, while
+ * reads in between see nothing of it.
  */
 import { HoldfastError } from '@holdfast/core';
 import type { KvOperation, KvStore } from '@holdfast/kv';
@@ -56,12 +57,12 @@ export class FaultyKv {
 
   async #call(name: string, args: unknown[], act: () => unknown): Promise<unknown> {
     const keys = keysOf(name, args);
+    const isWrite = name === 'batch' || name === 'del';
     const late = this.#late;
-    if (late !== undefined && keys.some((key) => late.keys.has(key))) {
+    if (isWrite && late !== undefined && keys.some((key) => late.keys.has(key))) {
       this.#late = undefined;
       await late.act().catch(() => undefined);
     }
-    const isWrite = name === 'batch' || name === 'del';
     const fault = await this.#due(isWrite);
     if (fault === undefined) return act();
     if (!isWrite || fault === 'refused') throw unavailable('none');

@@ -132,9 +132,26 @@ describe('a store of records', () => {
     expect(await at(0, 0)).toMatchObject({ status: 'done' });
     await expect(at(0, 1)).rejects.toSatisfy(failed);
     const { revision } = (await life.store.peek(A.id)) as RecordHead;
+    // One value that loses, against a value or a floor, and none is written.
+    const higher = [valueOf(0, 2, 9), valueOf(0, 3, 9)];
+    const other = await StoreLife.open();
+    await write(other, 0, higher);
+    await other.store.delete(A.id);
+    const behind = [valueOf(0, 0, 0), valueOf(0, 2, 8)];
+    const late = other.store.write(A, behind, { ...BY_A, ifRevision: 0 });
+    await expect(late).rejects.toSatisfy(failed);
+    expect(await other.store.head(A.id)).toBeUndefined();
     const race = await Promise.allSettled([at(revision, 1), at(revision, 2)]);
     expect(race.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
     expect((await life.store.value(A.id, 1))?.sequence).toBe(1);
+    const now = (await life.store.peek(A.id)) as RecordHead;
+    const mixed = [valueOf(0, 0, 9), valueOf(0, 1, 0)];
+    const loses = life.store.write(A, mixed, { ...BY_A, ifRevision: now.revision });
+    await expect(loses).rejects.toSatisfy(failed);
+    expect(await life.store.peek(A.id)).toEqual(now);
+    const same = [valueOf(0, 0, 9), valueOf(0, 1, 1)];
+    const whole = await life.store.write(A, same, { ...BY_A, ifRevision: now.revision });
+    expect(whole).toMatchObject({ outcomes: [{ status: 'written' }, { status: 'same' }] });
   });
 
   it('keeps the detail of its owner, and makes a record once', async () => {
