@@ -31,8 +31,6 @@ import { closedStore, type StepsLife, StoreSteps, type TakenSteps } from './stor
 import type { PooledStore, StorePool } from './store-pool.ts';
 
 export class NodeKvStore implements KvStore {
-  readonly id: string;
-  readonly capabilities: KvCapabilities;
   readonly #name: string;
   readonly #pool: StorePool;
   readonly #hold: HoldProcess;
@@ -47,10 +45,16 @@ export class NodeKvStore implements KvStore {
     this.#pool = pool;
     this.#hold = hold;
     this.#life = { hold, isOver: () => this.#closed };
-    const { store, giveBack } = pool.take(name);
-    this.id = store.id;
-    this.capabilities = store.capabilities;
-    giveBack();
+    this.#look(); // throws what is wrong with the name
+  }
+
+  get id(): string {
+    return this.#look().id;
+  }
+
+  /** Those of a store with tiers are known once they are open. */
+  get capabilities(): KvCapabilities {
+    return this.#look().capabilities;
   }
 
   get(key: string, options?: KvCallOptions): Promise<Uint8Array | undefined> {
@@ -136,6 +140,12 @@ export class NodeKvStore implements KvStore {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #look(): KvStore {
+    const { store, giveBack } = this.#pool.take(this.#name);
+    giveBack();
+    return store;
   }
 
   #take(): PooledStore {
