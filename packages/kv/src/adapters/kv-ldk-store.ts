@@ -16,7 +16,7 @@
  *
  * Owner: the store is its opener's.
  */
-import { HoldfastError, isHoldfastError, type Logger, SILENT } from '@holdfast/core';
+import { HoldfastError, isHoldfastError, LIMITS, type Logger, SILENT } from '@holdfast/core';
 import type { KvStore } from '../kv-store.ts';
 import { assertNamespacedKey, namesOf, namespaced } from '../namespaced.ts';
 
@@ -74,9 +74,22 @@ export class KvLdkStore {
     return keys;
   }
 
+  /** However large the values are, no more than about the largest two are held. */
   async listPaginated(primary: string, secondary: string, pageToken?: string): Promise<LdkPage> {
-    const { entries, ...rest } = await this.listPaginatedWithValues(primary, secondary, pageToken);
-    return { keys: entries.map(([key]) => key), ...rest };
+    const namespace = namespaced(this.#store, primary, secondary);
+    const keys: string[] = [];
+    let token = pageToken;
+    do {
+      const page = await namespace.page({
+        order: 'created',
+        limit: PAGE_KEYS - keys.length,
+        maxBytes: LIMITS.maxEntryValueBytes,
+        token,
+      });
+      keys.push(...page.entries.map(({ key }) => key));
+      token = page.next;
+    } while (token !== undefined && keys.length < PAGE_KEYS);
+    return { keys, ...(token === undefined ? {} : { nextPageToken: token }) };
   }
 
   async listPaginatedWithValues(

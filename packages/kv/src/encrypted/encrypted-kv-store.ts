@@ -12,7 +12,8 @@
  *
  * Invariants
  * 1. What is given out was sealed here, under this key of the entry and this context, by one of the keys
- *    of the ring. A value whose key is not in the ring is `KEY_MISSING`.
+ *    of the ring. A value whose key is not in the ring is `KEY_MISSING`; so is a change that a watch
+ *    goes back to, from before `rewrap`, once the older key was taken out.
  * 2. What is written is sealed with the key that is active in the turn of the call.
  * 3. A view adds no state but its end: order, versions, stamps, conditions, tokens, changes and the
  *    fence are those of the store.

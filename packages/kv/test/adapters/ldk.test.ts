@@ -191,6 +191,14 @@ describe.each(PLACES)('the store of the Lightning Dev Kit over $title', ({ open 
     }),
   );
 
+  it('lists fifty keys whatever their values weigh', () =>
+    within(async (ldk) => {
+      const large = Buffer.alloc(5 * 1024 ** 2);
+      const keys = numbered(9);
+      for (const key of keys) await ldk.write('p', 's', key, large);
+      expect(await ldk.listPaginated('p', 's')).toEqual({ keys: keys.toReversed() });
+    }));
+
   it('keeps the place of a key that is written again, and moves one that was removed', () =>
     within(async (ldk) => {
       for (const key of ['a', 'b', 'c']) await ldk.write('p', 's', key, text('1'));
