@@ -24,14 +24,14 @@ import type {
 import type { AskedPeers } from '../peers/asked-peers.ts';
 import type { VerifiedDescriptor } from '../record-descriptor.ts';
 import type { RecordKey } from '../record-key.ts';
-import type { Sequence } from '../sequence.ts';
+import { compareSequences, type Sequence } from '../sequence.ts';
 import {
   compareValues,
   type SignedValue,
   type VerifiedValue,
   verifyValue,
 } from '../signed-value.ts';
-import { gather, type Gathered, graceMs } from './gather.ts';
+import { atLeast, gather, type Gathered, graceMs } from './gather.ts';
 
 /** An open record, as a transaction needs it. */
 export interface TransactionSubject {
@@ -106,16 +106,25 @@ export class BegunRecord {
     return { sequence, peers: known.filter((number) => number === sequence).length };
   }
 
-  /** As it was when the transaction began. */
+  /**
+   * As it was when the transaction began. What was committed before that is at some of the parts, and
+   * their numbers say at which: one of those with the highest is always waited for.
+   */
   async read(subkey: number): Promise<ReadValue> {
     const enough = Math.min(RECORD_LIMITS.getCount, this.need);
-    const gathered = await this.#tell({ kind: 'get', subkey }, enough, (part, answer) =>
-      this.#snapshotValue(part, subkey, answer),
+    const isHighest = (part: Part): boolean =>
+      part.sequences[subkey] === this.begunWith(subkey).sequence;
+    const gathered = await this.#tell<VerifiedValue | undefined>(
+      { kind: 'get', subkey },
+      (answers) => answers.size >= enough && [...answers.keys()].some(isHighest),
+      (part, answer) => this.#snapshotValue(part, subkey, answer),
     );
     this.#dropFailures(gathered, isLie);
+    const newest = newestOf(gathered.answers.values());
+    // I2: what they named they did not show.
+    this.#dropAll([...this.#parts].filter(({ sequences }) => isAbove(sequences[subkey], newest)));
     this.#assertEnough();
     if (gathered.answers.size < enough) throw unavailable();
-    const newest = newestOf(gathered.answers.values());
     const holders = [...gathered.answers].filter(([, value]) => isSame(value, newest));
     return { value: newest, peers: holders.map(([{ peer }]) => peer) };
   }
@@ -158,7 +167,7 @@ export class BegunRecord {
   async end(): Promise<void> {
     const rest = [...this.#parts].filter((part) => part !== this.#leader);
     const missing = this.need - (this.#parts.size - rest.length);
-    const gathered = await gather(this.#components.clock, rest, missing, (part) =>
+    const gathered = await gather(this.#components.clock, rest, atLeast(missing), (part) =>
       this.#endPart(part),
     );
     this.#dropFailures(gathered, () => true);
@@ -179,7 +188,7 @@ export class BegunRecord {
     for (;;) {
       const open = [...this.#parts].filter((part) => !done.has(part));
       const missing = this.need - done.size;
-      const gathered = await gather(clock, open, missing, (part) =>
+      const gathered = await gather(clock, open, atLeast(missing), (part) =>
         this.#command(part, { kind: 'commit' }),
       );
       for (const part of gathered.answers.keys()) done.add(part);
@@ -194,7 +203,11 @@ export class BegunRecord {
   /** Says that this side is there still; tells whether enough of the others are. */
   async keep(): Promise<boolean> {
     const { clock } = this.#components;
-    const gathered = await this.#tell({ kind: 'keep' }, this.#parts.size, (_, answer) => answer);
+    const gathered = await this.#tell(
+      { kind: 'keep' },
+      () => false,
+      (_, answer) => answer,
+    );
     this.#dropFailures(gathered, (error) => !hasCode(error, 'PEER_UNREACHABLE'));
     const nowMs = clock.monotonicMs();
     this.#dropAll([...this.#parts].filter(({ expiresAtMs }) => expiresAtMs <= nowMs));
@@ -212,7 +225,7 @@ export class BegunRecord {
   async #push(value: VerifiedValue): Promise<VerifiedValue | undefined> {
     const { subkey } = value;
     const command: TransactionCommand = { kind: 'set', subkey, value };
-    const gathered = await this.#tell(command, this.need, (_, answer) => {
+    const gathered = await this.#tell(command, atLeast(this.need), (_, answer) => {
       if (answer.status === 'outdated') throw unavailable();
       const theirs = this.#verified(answer.value, subkey);
       if (theirs !== undefined && compareValues(theirs, value) <= 0) throw lied();
@@ -225,10 +238,10 @@ export class BegunRecord {
 
   #tell<Answer>(
     command: TransactionCommand,
-    enough: number,
+    isEnough: (answers: ReadonlyMap<Part, Answer>) => boolean,
     read: (part: Part, answer: Live) => Answer,
   ): Promise<Gathered<Part, Answer>> {
-    return gather(this.#components.clock, [...this.#parts], enough, async (part) =>
+    return gather(this.#components.clock, [...this.#parts], isEnough, async (part) =>
       read(part, await this.#command(part, command)),
     );
   }
@@ -305,6 +318,10 @@ function newestOf(values: Iterable<VerifiedValue | undefined>): VerifiedValue | 
     if (newest === undefined || compareValues(value, newest) > 0) newest = value;
   }
   return newest;
+}
+
+function isAbove(sequence: Sequence | undefined, value: VerifiedValue | undefined): boolean {
+  return compareSequences(sequence, value?.sequence) > 0;
 }
 
 function isSame(a: VerifiedValue | undefined, b: VerifiedValue | undefined): boolean {

@@ -1,6 +1,6 @@
 /**
- * Asks several peers at once and waits until it is enough: for all of them, or, once as many answered as
- * are needed, for three times as long as that took. Who is late is not waited for; what becomes of
+ * Asks several peers at once and waits until it is enough: for all of them, or, once what is needed was
+ * answered, for three times as long as that took. Who is late is not waited for; what becomes of
  * its answer, the caller decides.
  */
 import { type Clock, RECORD_LIMITS, type Timer } from '@holdfast/core';
@@ -13,11 +13,11 @@ export interface Gathered<Asked, Answer> {
 
 const GRACE = 3;
 
-/** @param enough answers. Never rejects. */
+/** @param isEnough of the answers so far. Never rejects. */
 export function gather<Asked, Answer>(
   clock: Clock,
   asked: readonly Asked[],
-  enough: number,
+  isEnough: (answers: ReadonlyMap<Asked, Answer>) => boolean,
   ask: (one: Asked) => Promise<Answer>,
 ): Promise<Gathered<Asked, Answer>> {
   const startedMs = clock.monotonicMs();
@@ -35,7 +35,7 @@ export function gather<Asked, Answer>(
     };
     const settled = (): void => {
       if (answers.size + failures.size === asked.length) end();
-      else if (answers.size >= enough && timer === undefined && !isOver) {
+      else if (timer === undefined && !isOver && isEnough(answers)) {
         const tookMs = clock.monotonicMs() - startedMs;
         timer = clock.after(graceMs(tookMs), end);
       }
@@ -54,6 +54,10 @@ export function gather<Asked, Answer>(
       );
     }
   });
+}
+
+export function atLeast(count: number): (answers: ReadonlyMap<unknown, unknown>) => boolean {
+  return ({ size }) => size >= count;
 }
 
 /** How long the rest is waited for, where those that were needed took so long. */

@@ -318,6 +318,21 @@ describe('peers', () => {
     expect(a.has(slow)).toBe(false);
   });
 
+  it('that are quick and behind do not hide what was committed', async () => {
+    const world = await TransactionWorld.open(14);
+    const near = world.near(FIRST).slice(0, 10);
+    const [behind, ahead] = [near.slice(0, 5), near.slice(5)];
+    await world.plant(valueOf(FIRST, 0, 1, 'old'), FIRST, near);
+    await world.plant(valueOf(FIRST, 0, 2, 'committed'), FIRST, ahead);
+    const transaction = await world.begin(0, FIRST);
+    for (const { id } of ahead) world.network.conditionsOf(id).slowMs = 2_000;
+    expect(behind.length).toBeGreaterThanOrEqual(L.getCount);
+    expect(text(await world.run(transaction.get(FIRST.key, 0)))).toBe('committed');
+    for (const { id } of ahead) world.network.conditionsOf(id).slowMs = 0;
+    expect(await write(world, transaction)).toMatchObject({ status: 'pending', sequence: 3 });
+    await world.run(transaction.commit());
+  });
+
   it('that lie about numbers or values take no part, and decide nothing', async () => {
     const world = await TransactionWorld.open(14);
     const near = world.near(FIRST);
