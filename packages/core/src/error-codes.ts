@@ -268,7 +268,7 @@ export const ERROR_CODES = {
    */
   RECORD_NOT_FOUND: 'missing',
   /** The transaction over signed records ended: by itself, or for lack of time. Do: begin it anew. */
-  TRANSACTION_GONE: 'missing', // reserved: the engines of records
+  TRANSACTION_GONE: 'missing',
   /**
    * The store has no entry of this key, or it has expired. Do: put it, or stop.
    */
