@@ -1,7 +1,8 @@
 /**
  * `npm run simulate`: crash histories of log, database, archive, snapshots, objects, streams, subscriptions
- * and key-value stores on a simulated disk, and of whole nodes with their clients in a virtual world, more than `npm test`
- * has time for. Prints how many ran; a failure prints the command that replays it.
+ * and key-value stores on a simulated disk, of whole nodes with their clients in a virtual world, and of
+ * signed records among many peers, more than `npm test` has time for. Prints how many ran; a failure
+ * prints the command that replays it.
  *
  *   npm run simulate -- --histories 20000 --seed 1
  *   npm run simulate -- --only streams --histories 1 --seed 1535
@@ -18,6 +19,7 @@ import { runKvRestoreHistories } from '../packages/node/test/restore/kv-restore-
 import { runKvWorlds } from '../packages/node/test/world/kv-world.ts';
 import { runWorldHistories } from '../packages/node/test/world/world-history.ts';
 import { runObjectHistories } from '../packages/objects/test/object-simulation.ts';
+import { runRecordHistories } from '../packages/records/test/sim/record-simulation.ts';
 import { runRestoreHistories } from '../packages/streams/test/restore-simulation.ts';
 import { runStreamHistories } from '../packages/streams/test/stream-simulation.ts';
 import { runSubscriptionHistories } from '../packages/streams/test/subscription-simulation.ts';
@@ -37,6 +39,7 @@ const SIMULATIONS: Readonly<Record<string, { readonly run: Run; readonly share: 
   'kv-restore': { run: (range) => runKvRestoreHistories(range), share: 0.0005 },
   subscriptions: { run: runSubscriptionHistories, share: 0.01 },
   world: { run: runWorldHistories, share: 0.005 },
+  records: { run: runRecordHistories, share: 0.0025 },
   'kv-world': { run: runKvWorlds, share: 0.01 },
 };
 /** Histories between two lines of progress. */

@@ -151,6 +151,8 @@ export const RECORD_LIMITS = {
   queuedWritesAtOnce: 16,
   /** Queued writes of one record under way. */
   queuedWritesOfRecord: 4,
+  /** Coordinates of peers that are kept: each is a hash. */
+  placedPeers: 8_192,
   /** Public keys kept imported: to import one costs as much as a verification. */
   importedKeys: 4_096,
 } as const;

@@ -3,6 +3,7 @@
  * read as one big-endian number. A record lies at its id, a peer at the hash of its own.
  */
 import { createHash } from 'node:crypto';
+import { RECORD_LIMITS } from '@holdfast/core';
 import type { RecordId } from './record-key.ts';
 
 declare const brand: unique symbol;
@@ -19,8 +20,21 @@ export function recordCoordinate(id: RecordId): Coordinate {
   return Buffer.from(id, 'hex') as Coordinate;
 }
 
+/** Of peers that were looked at lately, oldest first: each answer names twenty, mostly the same. */
+const recent = new Map<PeerId, Coordinate>();
+
 export function peerCoordinate(id: PeerId): Coordinate {
-  return createHash('sha256').update(DOMAIN).update(id, 'utf8').digest() as Coordinate;
+  const known = recent.get(id);
+  if (known !== undefined) return known;
+  const made = createHash('sha256').update(DOMAIN).update(id, 'utf8').digest() as Coordinate;
+  if (recent.size >= RECORD_LIMITS.placedPeers) {
+    for (const oldest of recent.keys()) {
+      recent.delete(oldest);
+      break;
+    }
+  }
+  recent.set(id, made);
+  return made;
 }
 
 export function coordinateFromBytes(bytes: Uint8Array): Coordinate {

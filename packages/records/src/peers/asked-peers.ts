@@ -4,7 +4,8 @@
  *
  * 1. An answer that names a peer which is not nearer to the place in question than the answering one,
  *    is none: `PEER_MESSAGE_INVALID` (`messages.ts`, 3).
- * 2. What a caller gave up, or this side's own end, is no failure of the peer's.
+ * 2. What a caller gave up, this side's own end, and silence while this side is offline, are no failures
+ *    of the peer's: an outage makes nobody forgotten.
  */
 import { type Clock, HoldfastError, isHoldfastError } from '@holdfast/core';
 import {
@@ -55,7 +56,7 @@ export class AskedPeers {
 
   #failed(peer: PeerId, error: unknown): void {
     if (!isHoldfastError(error)) return;
-    if (error.code === 'PEER_UNREACHABLE') this.table.failed(peer);
+    if (error.code === 'PEER_UNREACHABLE' && this.#rpc.online) this.table.failed(peer);
     else if (error.code === 'PEER_MESSAGE_INVALID') this.table.distrust(peer);
   }
 

@@ -191,7 +191,7 @@ function equivocator(): Lie {
   return (about, honest, self) => (asked++ % 2 === 0 ? lie(about, honest, self) : honest());
 }
 
-function targetOf(question: Question): Coordinate | undefined {
+function targetOf(question: Question) {
   if (question.type === 'find') return question.target;
   return 'record' in question ? recordCoordinate(question.record) : undefined;
 }

@@ -75,6 +75,8 @@ export class RecordPeer {
   readonly #settings: RecordPeerSettings;
   readonly #kv: { readonly local: KvStore; readonly remote: KvStore };
   #upkeep!: PeerUpkeep;
+  #honest!: RpcService;
+  #service!: RpcService;
 
   constructor(network: SimRpcNetwork, random: Random, settings: RecordPeerSettings) {
     this.id = settings.id;
@@ -113,7 +115,12 @@ export class RecordPeer {
         (await this.instead?.(question)) ?? this.server.answer(from, question),
       hear: (from, statement) => this.server.hear(from, statement),
     };
-    this.rpc.serve(behaviour === undefined ? honest : behaviour(honest, this));
+    this.#honest = honest;
+    this.#service = behaviour === undefined ? honest : behaviour(honest, this);
+    this.rpc.serve({
+      answer: (from, question) => this.#service.answer(from, question),
+      hear: (from, statement) => this.#service.hear(from, statement),
+    });
     this.engine = new RecordEngine({
       clock,
       random: this.#random,
@@ -129,6 +136,11 @@ export class RecordPeer {
     );
     this.isUp = true;
     await this.#upkeep.start();
+  }
+
+  /** From now on, until the next start. */
+  behave(behaviour: Behaviour): void {
+    this.#service = behaviour(this.#honest, this);
   }
 
   refresh(): Promise<void> {

@@ -350,10 +350,8 @@ class History {
       Object.assign(world.network.conditionsOf(id), { slowMs: 0, silent: false, garbled: false });
     }
     for (const peer of world.peers) if (!peer.isUp) await world.run(peer.start());
-    await world.clock.advance(60_000);
-    for (let round = 0; round < 2; round++) {
-      await world.run(Promise.all(world.peers.map((peer) => peer.refresh())));
-    }
+    await world.clock.advance(20_000);
+    await world.run(Promise.all(world.peers.map((peer) => peer.refresh())));
   }
 
   async #agree(): Promise<void> {
