@@ -39,3 +39,15 @@ describe('examples/embedded.ts', () => {
     await ended;
   });
 });
+
+describe('examples/kv.ts', () => {
+  it('prints what it put under its condition, and ends', () => {
+    const example = path.join(REPOSITORY, 'examples/kv.ts');
+    const text = execFileSync(
+      process.execPath,
+      ['--import', TSX, '--conditions', 'x-source', example],
+      { cwd: directory, env: { ...process.env, NODE_OPTIONS: '' }, encoding: 'utf8' },
+    );
+    expect(text).toBe('light\n');
+  }, 120_000);
+});
