@@ -60,13 +60,16 @@ describe('transactions are bounded', () => {
     expect(add('yet another')).toBeUndefined();
   });
 
-  it('of all peers', () => {
-    const { held, add } = world();
+  it('of all peers, but not by those that are over', async () => {
+    const { clock, held, add } = world();
     for (let n = 0; n < L.maxTransactions; n++) {
       expect(add(`record-${n}`, `peer-${n % 50}`)).toBeDefined();
     }
     expect(add('another', 'another peer')).toBeUndefined();
     expect(held.size).toBe(L.maxTransactions);
+    await clock.advance(L.transactionIdleMs); // and nobody sweeps
+    expect(add('another', 'another peer')).toBeDefined();
+    expect(held.size).toBe(1);
     held.clear();
     expect(held.size).toBe(0);
     expect(add('another', 'another peer')).toBeDefined();

@@ -69,18 +69,16 @@ export class HeldTransactions {
   }
 
   hasRoomFor(record: RecordId, from: PeerId, member: PublicKey | undefined): boolean {
-    this.sweep();
-    const held = [...(this.#byRecord.get(record) ?? [])];
-    const alike = held.filter((each) => each.member === member).length;
+    const others = [...(this.#byRecord.get(record) ?? [])].filter((each) => this.isLive(each));
+    const alike = others.filter((each) => each.member === member).length;
     const limit =
       member === undefined
         ? RECORD_LIMITS.maxPublicTransactions
         : RECORD_LIMITS.maxMemberTransactions;
-    return (
-      alike < limit &&
-      (this.#ofPeer.get(from) ?? 0) < RECORD_LIMITS.maxTransactionsOfPeer &&
-      this.#byId.size < RECORD_LIMITS.maxTransactions
-    );
+    if (alike >= limit) return false;
+    // Those that are over count until somebody looks.
+    if (!this.#hasPlaceFor(from)) this.sweep();
+    return this.#hasPlaceFor(from);
   }
 
   add(made: NewTransaction): HeldTransaction {
@@ -176,6 +174,13 @@ export class HeldTransactions {
 
   clear(): void {
     for (const held of [...this.#byId.values()]) this.drop(held);
+  }
+
+  #hasPlaceFor(from: PeerId): boolean {
+    const { maxTransactionsOfPeer, maxTransactions } = RECORD_LIMITS;
+    return (
+      (this.#ofPeer.get(from) ?? 0) < maxTransactionsOfPeer && this.#byId.size < maxTransactions
+    );
   }
 
   #mine(held: HeldTransaction): Held {
