@@ -24,6 +24,7 @@ import type {
   KvStore,
   KvWatchOptions,
 } from './kv-store.ts';
+import { ViewCapabilities } from './view-capabilities.ts';
 import { ViewLife } from './view-life.ts';
 
 /** Which keys a view takes, beside the rules of the store. */
@@ -40,25 +41,31 @@ export function viewOf(store: KvStore, prefix: string, rule?: KvKeyRule): KvStor
 
 class KvView implements KvStore {
   readonly id: string;
-  readonly capabilities: KvCapabilities;
+  readonly #capabilities: ViewCapabilities;
   readonly #store: KvStore;
   readonly #prefix: string;
   readonly #rule: KvKeyRule | undefined;
   readonly #life = new ViewLife();
 
   constructor(store: KvStore, prefix: string, rule: KvKeyRule | undefined) {
-    const { maxKeyBytes } = store.capabilities;
-    const left = maxKeyBytes - assertKey(prefix, maxKeyBytes);
-    if (left < 1) throw new TypeError('a prefix leaves no room for keys');
+    const prefixBytes = assertKey(prefix, store.capabilities.maxKeyBytes);
     this.id = `${store.id}|${prefix}`;
-    this.capabilities = {
-      ...store.capabilities,
-      anyText: store.capabilities.anyText && rule?.anyText !== false,
-      maxKeyBytes: Math.min(left, rule?.maxKeyBytes ?? left),
-    };
+    this.#capabilities = new ViewCapabilities(store, (beneath) => {
+      const left = beneath.maxKeyBytes - prefixBytes;
+      return {
+        ...beneath,
+        anyText: beneath.anyText && rule?.anyText !== false,
+        maxKeyBytes: Math.min(left, rule?.maxKeyBytes ?? left),
+      };
+    });
+    if (this.capabilities.maxKeyBytes < 1) throw new TypeError('a prefix leaves no room for keys');
     this.#store = store;
     this.#prefix = prefix;
     this.#rule = rule;
+  }
+
+  get capabilities(): KvCapabilities {
+    return this.#capabilities.current;
   }
 
   async get(key: string, options?: KvCallOptions): Promise<Uint8Array | undefined> {

@@ -41,6 +41,7 @@ import type {
   KvStore,
   KvWatchOptions,
 } from '../kv-store.ts';
+import { ViewCapabilities } from '../view-capabilities.ts';
 import { ViewLife } from '../view-life.ts';
 import { rewrapValues, type RewrapOptions, type RewrapReport } from './rewrap-values.ts';
 import { SEAL_BYTES, ValueSealer } from './value-sealer.ts';
@@ -91,23 +92,26 @@ export function encryptedKvStore(
 
 class EncryptedView implements EncryptedKvStore {
   readonly id: string;
-  readonly capabilities: KvCapabilities;
+  readonly #capabilities: ViewCapabilities;
   readonly #keys: KeyRing;
   readonly #sealer: ValueSealer;
   readonly #store: KvStore;
   readonly #life = new ViewLife();
 
   constructor(keys: KeyRing, sealer: ValueSealer, store: KvStore) {
-    const { maxValueBytes, maxBatchBytes, maxBatchOperations } = store.capabilities;
     this.id = `${store.id}|encrypted`;
-    this.capabilities = {
-      ...store.capabilities,
-      maxValueBytes: maxValueBytes - SEAL_BYTES,
-      maxBatchBytes: maxBatchBytes - SEAL_BYTES * maxBatchOperations,
-    };
+    this.#capabilities = new ViewCapabilities(store, (beneath) => ({
+      ...beneath,
+      maxValueBytes: beneath.maxValueBytes - SEAL_BYTES,
+      maxBatchBytes: beneath.maxBatchBytes - SEAL_BYTES * beneath.maxBatchOperations,
+    }));
     this.#keys = keys;
     this.#sealer = sealer;
     this.#store = store;
+  }
+
+  get capabilities(): KvCapabilities {
+    return this.#capabilities.current;
   }
 
   async get(key: string, options?: KvCallOptions): Promise<Uint8Array | undefined> {
@@ -260,10 +264,14 @@ class EncryptedView implements EncryptedKvStore {
 }
 
 class FencedEncryptedView extends EncryptedView implements FencedKvStore {
-  readonly fence: KvFence;
+  readonly #fenced: FencedKvStore;
 
   constructor(keys: KeyRing, sealer: ValueSealer, store: FencedKvStore) {
     super(keys, sealer, store);
-    this.fence = store.fence;
+    this.#fenced = store;
+  }
+
+  get fence(): KvFence {
+    return this.#fenced.fence;
   }
 }

@@ -1,5 +1,11 @@
 /** What somebody who can write to the store beneath can do, and what is found of it. */
-import { encryptedKvStore, type KvEntry, type KvStore, openMemoryKvStore } from '@holdfast/kv';
+import {
+  encryptedKvStore,
+  type KvEntry,
+  type KvStore,
+  openMemoryKvStore,
+  viewOf,
+} from '@holdfast/kv';
 import { describe, expect, it } from 'vitest';
 import { COMPONENTS, gather, memory, openTiers, text, valueOf } from '../tiers/tiered-stores.ts';
 import { encrypted, ringOf } from './encrypted-stores.ts';
@@ -162,6 +168,20 @@ describe('an encrypted store', () => {
       code: 'RECORD_TOO_LARGE',
       message: expect.stringContaining(`limit=${maxValueBytes - 61}`),
     });
+  });
+
+  it('and a view of it can do what their store can, when that is known later', () => {
+    const beneath = memory('beneath');
+    let { capabilities } = beneath;
+    const late = new Proxy(beneath, {
+      get: (target, name: keyof KvStore) => (name === 'capabilities' ? capabilities : target[name]),
+    });
+    const store = encrypted(late, keys);
+    const view = viewOf(store, 'a/');
+    capabilities = { ...capabilities, ttl: false, maxKeyBytes: 100, maxValueBytes: 1_000 };
+    expect(store.capabilities).toMatchObject({ ttl: false, maxKeyBytes: 100, maxValueBytes: 939 });
+    expect(view.capabilities).toMatchObject({ ttl: false, maxKeyBytes: 98, maxValueBytes: 939 });
+    expect(view.capabilities).toBe(view.capabilities);
   });
 
   it('is another store than the one beneath, for tiers too, and needs a context', async () => {
