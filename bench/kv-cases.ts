@@ -50,7 +50,7 @@ export async function openStores(directory: string, scale: KvScale): Promise<KvS
     entryCacheBytes: 0,
     blockCacheBytes,
   });
-  const peers: KvSubject[] = [await LmdbSubject.open(at('lmdb'))];
+  const peers: KvSubject[] = [LmdbSubject.open(at('lmdb'))];
   const sqlite = SqliteSubject.open(at('sqlite'));
   if (sqlite !== undefined) peers.push(sqlite);
   for (const peer of peers) await fill(peer, scale.entries);

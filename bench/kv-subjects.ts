@@ -24,6 +24,9 @@ export interface KvSubject {
   close(): Promise<void>;
 }
 
+/** The drivers that the tests of kv have. */
+const KV_REQUIRE = createRequire(new URL('../packages/kv/package.json', import.meta.url));
+
 export const seams = {
   clock: new NodeClock(),
   random: new NodeRandom(),
@@ -126,11 +129,11 @@ export class LmdbSubject implements KvSubject {
     this.#versioned = root.openDB({ name: 'versioned', encoding: 'binary', useVersions: true });
   }
 
-  static async open(dir: string): Promise<LmdbSubject> {
+  static open(dir: string): LmdbSubject {
     mkdirSync(dir, { recursive: true });
-    const lmdb = (await import('lmdb')) as unknown as { open(settings: object): RawLmdb };
+    const { open } = KV_REQUIRE('lmdb') as { open(settings: object): RawLmdb };
     const settings = { path: path.join(dir, 'raw.mdb'), noSubdir: true, maxDbs: 4 };
-    return new LmdbSubject(lmdb.open(settings));
+    return new LmdbSubject(open(settings));
   }
 
   get(key: string): Buffer | undefined {
@@ -226,7 +229,7 @@ export class SqliteSubject implements KvSubject {
   static open(dir: string): SqliteSubject | undefined {
     mkdirSync(dir, { recursive: true });
     try {
-      const { DatabaseSync } = createRequire(import.meta.url)('node:sqlite') as {
+      const { DatabaseSync } = KV_REQUIRE('node:sqlite') as {
         DatabaseSync: new (file: string) => SqliteDatabase;
       };
       return new SqliteSubject(new DatabaseSync(path.join(dir, 'raw.sqlite')));

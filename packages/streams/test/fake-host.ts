@@ -12,6 +12,7 @@ import {
   type EngineHost,
   type ExtentRef,
   EXTENT_REF_BYTES,
+  type KeyRange,
   type Operation,
   type OperationSink,
 } from '@holdfast/database';
@@ -59,6 +60,16 @@ export class FakeShard implements CollectingShard {
 
   async get(key: Buffer): Promise<Buffer | undefined> {
     return this.rows.get(key.toString('latin1'));
+  }
+
+  getAtHand(key: Buffer): { readonly value: Buffer | undefined } {
+    return { value: this.rows.get(key.toString('latin1')) };
+  }
+
+  async *scanBatches(
+    range: KeyRange,
+  ): AsyncGenerator<readonly { key: Buffer; value: Buffer }[], void, undefined> {
+    for await (const row of this.scan(range)) yield [row];
   }
 
   async *scan(range: {
