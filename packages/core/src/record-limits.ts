@@ -73,6 +73,8 @@ export const RECORD_LIMITS = {
   maxKnownPeers: 1_024,
   /** Peers that one has heard of and not asked yet. Beyond, the oldest go. */
   maxCandidatePeers: 256,
+  /** Peers without a connection whose addresses a network keeps. Beyond, the oldest go. */
+  maxLearnedPeers: 2_048,
   /** Failures on end after which a peer counts no longer. */
   failuresOfPeer: 2,
   /** Questions under way to find out who is there. */

@@ -37,6 +37,7 @@ export class AskedPeers {
   ): Promise<AnswerTo<Asked>> {
     const startedMs = this.#clock.monotonicMs();
     let answer: AnswerTo<Asked>;
+    this.#introduce(peer);
     try {
       answer = await this.#rpc.ask(peer, question, options);
       this.#checkNearer(peer, question, answer);
@@ -52,6 +53,14 @@ export class AskedPeers {
   /** The peer broke the contract in a way that only whoever asked could see. */
   distrust(peer: PeerId): void {
     this.table.distrust(peer);
+  }
+
+  /** Networks keep addresses of few; the table has those of all that it knows. */
+  #introduce(peer: PeerId): void {
+    // What was heard lately of somebody who fell silent may be news: it has moved.
+    if (this.table.isProved(peer) && this.#rpc.addressesOf(peer).length > 0) return;
+    const addresses = this.table.addressesOf(peer);
+    if (addresses.length > 0) this.#rpc.learn({ id: peer, addresses });
   }
 
   #failed(peer: PeerId, error: unknown): void {

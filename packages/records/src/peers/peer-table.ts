@@ -37,8 +37,16 @@ interface ProvedPeer {
   readonly coordinate: Coordinate;
   /** Bits shared with this peer: which part of the network it is in. */
   readonly part: number;
+  /** As it was heard: the network may know better by now. */
+  readonly addresses: readonly string[];
   answeredAtMs: number;
   roundTripMs: number;
+  failures: number;
+}
+
+interface Candidate {
+  readonly addresses: readonly string[];
+  /** On end. */
   failures: number;
 }
 
@@ -51,8 +59,8 @@ export class PeerTable implements Neighbourhood {
   readonly #maxCandidates: number;
   readonly #proved = new Map<PeerId, ProvedPeer>();
   readonly #index = new CoordinateIndex<ProvedPeer>();
-  /** Failures on end, by candidate; oldest first. */
-  readonly #candidates = new Map<PeerId, number>();
+  /** Oldest first. */
+  readonly #candidates = new Map<PeerId, Candidate>();
 
   constructor(rpc: Rpc, clock: Clock, settings: PeerTableSettings = {}) {
     this.#rpc = rpc;
@@ -91,15 +99,15 @@ export class PeerTable implements Neighbourhood {
   }
 
   heardOf(peers: readonly PeerInfo[]): void {
-    for (const peer of peers) {
-      if (peer.id === this.self) continue; // I1
-      if (this.#proved.has(peer.id)) {
-        if (this.#rpc.addressesOf(peer.id).length === 0) this.#rpc.learn(peer);
-        continue;
-      }
-      this.#rpc.learn(peer);
-      if (!this.#candidates.has(peer.id)) this.#addCandidate(peer.id, 0);
+    for (const { id, addresses } of peers) {
+      const isKnown = id === this.self || this.#proved.has(id) || this.#candidates.has(id); // I1
+      if (!isKnown) this.#addCandidate(id, addresses);
     }
+  }
+
+  /** What a network has to be told before it can ask the peer. */
+  addressesOf(peer: PeerId): readonly string[] {
+    return (this.#proved.get(peer) ?? this.#candidates.get(peer))?.addresses ?? [];
   }
 
   answered(peer: PeerId, roundTripMs: number): void {
@@ -110,8 +118,9 @@ export class PeerTable implements Neighbourhood {
       known.roundTripMs = roundTripMs;
       known.failures = 0;
     } else if (this.#hasRoomFor(peer)) {
+      const addresses = this.#addressesNow(peer);
       this.#candidates.delete(peer);
-      this.#prove(peer, roundTripMs);
+      this.#prove(peer, addresses, roundTripMs);
     }
   }
 
@@ -121,13 +130,13 @@ export class PeerTable implements Neighbourhood {
       known.failures++;
       if (known.failures < RECORD_LIMITS.failuresOfPeer) return;
       this.#remove(known);
-      this.#addCandidate(peer, 0); // I4
+      this.#addCandidate(peer, known.addresses); // I4
       return;
     }
-    const failures = this.#candidates.get(peer);
-    if (failures === undefined) return;
-    if (failures + 1 >= RECORD_LIMITS.failuresOfPeer) this.#candidates.delete(peer);
-    else this.#candidates.set(peer, failures + 1);
+    const candidate = this.#candidates.get(peer);
+    if (candidate === undefined) return;
+    candidate.failures++;
+    if (candidate.failures >= RECORD_LIMITS.failuresOfPeer) this.#candidates.delete(peer);
   }
 
   /** A lie, not silence: it is not proved any more, and asked again only if somebody names it. */
@@ -152,14 +161,19 @@ export class PeerTable implements Neighbourhood {
   }
 
   #infoOf(id: PeerId): PeerInfo {
-    return { id, addresses: this.#rpc.addressesOf(id) };
+    return { id, addresses: this.#addressesNow(id) };
   }
 
-  #prove(id: PeerId, roundTripMs: number): void {
+  #addressesNow(id: PeerId): readonly string[] {
+    const addresses = this.#rpc.addressesOf(id);
+    return addresses.length > 0 ? addresses : this.addressesOf(id);
+  }
+
+  #prove(id: PeerId, addresses: readonly string[], roundTripMs: number): void {
     const coordinate = peerCoordinate(id);
     const part = sharedPrefixBits(this.selfCoordinate, coordinate);
     const answeredAtMs = this.#clock.monotonicMs();
-    const peer = { id, coordinate, part, answeredAtMs, roundTripMs, failures: 0 };
+    const peer = { id, coordinate, part, addresses, answeredAtMs, roundTripMs, failures: 0 };
     this.#proved.set(id, peer);
     this.#index.add(peer);
   }
@@ -169,14 +183,14 @@ export class PeerTable implements Neighbourhood {
     this.#index.remove(peer);
   }
 
-  #addCandidate(id: PeerId, failures: number): void {
+  #addCandidate(id: PeerId, addresses: readonly string[]): void {
     if (this.#candidates.size >= this.#maxCandidates) {
       for (const oldest of this.#candidates.keys()) {
         this.#candidates.delete(oldest);
         break;
       }
     }
-    this.#candidates.set(id, failures);
+    this.#candidates.set(id, { addresses, failures: 0 });
   }
 
   /** I2: makes room if that takes nothing from a part of the network that is known less well. */

@@ -1,3 +1,4 @@
+import { RECORD_LIMITS } from '@holdfast/core';
 import { SeededRandom } from '@holdfast/testkit';
 import { afterEach, describe, expect, test } from 'vitest';
 import {
@@ -205,6 +206,32 @@ describe('peers that lag behind', () => {
     await world.run(world.peer(1).engine.idle());
     for (const peer of near) expect(await textAt(peer, record)).toBe(7);
     expect((await get(world.peer(1), record)).peers).toHaveLength(3);
+  });
+
+  test('a peer that does not keep what it lacks is given it no sooner than after a pause', async () => {
+    await open();
+    const record = await opened(0, 1);
+    await set(world.peer(0), record, 'a');
+    const [nearest] = world.nearest(record.key.id).filter((peer) => peer !== world.peer(1));
+    let sets = 0;
+    (nearest as RecordPeer).instead = (question) => {
+      if (question.type === 'set') sets++;
+      const nothing = { value: undefined, descriptor: undefined, peers: [] };
+      return Promise.resolve(
+        question.type === 'set'
+          ? { type: 'set', status: 'stored', peers: [] }
+          : question.type === 'get'
+            ? { type: 'get', status: 'held', ...nothing }
+            : undefined,
+      );
+    };
+    for (let i = 0; i < 5; i++) await get(world.peer(1), record);
+    await world.run(world.peer(1).engine.idle());
+    expect(sets).toBe(1);
+    await world.clock.advance(RECORD_LIMITS.readRepairPauseMs);
+    await get(world.peer(1), record);
+    await world.run(world.peer(1).engine.idle());
+    expect(sets).toBe(2);
   });
 
   test('a set that meets something newer takes it, and brings it to all', async () => {

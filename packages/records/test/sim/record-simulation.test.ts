@@ -29,7 +29,7 @@ describe('records in a network of trouble and liars', () => {
     'hold among two hundred peers',
     async () => {
       const totals = noTotals();
-      const shape = { peers: 200, records: 3, steps: 5, lying: 0.1 };
+      const shape = { peers: 200, records: 3, steps: 5, lying: 0.1, refreshMs: 600_000 };
       await runRecordHistory(1, shape, totals);
       expect(totals.committed).toBeGreaterThan(3);
     },

@@ -39,6 +39,8 @@ export interface RecordHistoryShape {
   readonly steps: number;
   /** Of peers that lie: 0 to 1. */
   readonly lying: number;
+  /** How often peers look round; default: as they do. */
+  readonly refreshMs?: number;
 }
 
 /** And the seed. */
@@ -132,6 +134,7 @@ class History {
       seed,
       peers: shape.peers,
       latencyMs: random.between(2, 60),
+      refreshMs: shape.refreshMs,
       behaviour: (i) => ways[lying.get(i) ?? ''],
     });
     const liars = new Set([...lying.keys()].map((i) => world.peer(i)));

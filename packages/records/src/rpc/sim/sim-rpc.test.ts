@@ -161,6 +161,18 @@ test('of one peer so many questions are served beside each other, the rest waits
   expect(most).toBe(RECORD_LIMITS.maxQuestionsOfPeer);
 });
 
+test('of peers it is told about, however many, it keeps so many, and those it is linked to', async () => {
+  const { clock, a, b } = pair();
+  b.serve({ answer: pong, hear: () => undefined });
+  await clock.run(a.ask(B, PING));
+  const ids = Array.from({ length: RECORD_LIMITS.maxLearnedPeers + 10 }, (_, i) => `x${i}`);
+  for (const id of ids) a.learn(simPeer(id as PeerId));
+  const kept = ids.filter((id) => a.addressesOf(id as PeerId).length > 0);
+  expect(kept).toHaveLength(RECORD_LIMITS.maxLearnedPeers - 1);
+  expect(kept.at(-1)).toBe(ids.at(-1));
+  expect(a.addressesOf(B)).not.toEqual([]);
+});
+
 test('two that dial each other at once have one link', async () => {
   const { clock, a, b, lines } = pair();
   a.serve({ answer: pong, hear: () => undefined });

@@ -9,7 +9,7 @@
  * 3. After `close`, and after a crash, no call begins, no service is asked and no listener hears
  *    anything.
  */
-import { HoldfastError, isHoldfastError } from '@holdfast/core';
+import { HoldfastError, isHoldfastError, RECORD_LIMITS } from '@holdfast/core';
 import type { PeerId } from '../../coordinate.ts';
 import {
   decodeMessage,
@@ -99,7 +99,10 @@ export class SimRpc implements Rpc {
   }
 
   learn(peer: PeerInfo): void {
-    if (peer.addresses.length > 0) this.#addresses.set(peer.id, peer.addresses);
+    if (peer.addresses.length === 0) return;
+    this.#addresses.delete(peer.id);
+    this.#addresses.set(peer.id, peer.addresses);
+    this.#forgetAddresses();
   }
 
   addressesOf(peer: PeerId): readonly string[] {
@@ -186,6 +189,16 @@ export class SimRpc implements Rpc {
       }
       link.closedBy(this);
       return undefined;
+    }
+  }
+
+  /** The oldest go, but for those of peers that there is a link to. */
+  #forgetAddresses(): void {
+    if (this.#addresses.size <= RECORD_LIMITS.maxLearnedPeers) return;
+    for (const peer of this.#addresses.keys()) {
+      if (this.#links.has(peer)) continue;
+      this.#addresses.delete(peer);
+      return;
     }
   }
 
