@@ -222,13 +222,14 @@ export interface TransactOptions extends RecordCallOptions {
 
 export interface RecordTransaction extends AsyncDisposable {
   get(key: RecordKey, subkey: number, options?: RecordCallOptions): Promise<GetResult>;
-  /** `superseded`: the write is withdrawn. */
+  /** `pending` until the commit. `superseded`: it is withdrawn, and the value that won goes on. */
   set(
     key: RecordKey,
     subkey: number,
     data: Uint8Array,
     options?: RecordCallOptions,
   ): Promise<SetResult>;
+  erase(key: RecordKey, subkey: number, options?: RecordCallOptions): Promise<SetResult>;
   inspect(key: RecordKey, options?: RecordCallOptions): Promise<InspectReport>;
   /** Ends it. `TRANSACTION_GONE` where another won, with effect `none`, or `unknown`. */
   commit(options?: RecordCallOptions): Promise<void>;

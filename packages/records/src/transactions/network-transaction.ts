@@ -35,7 +35,15 @@ import type {
 } from '../records.ts';
 import { subkeyCount } from '../schema.ts';
 import { compareSequences, nextSequence, type Sequence } from '../sequence.ts';
-import { createValue, openValue, type VerifiedValue, verifyValue } from '../signed-value.ts';
+import {
+  createErasure,
+  createValue,
+  openValue,
+  type SignedValue,
+  type ValueToSign,
+  type VerifiedValue,
+  verifyValue,
+} from '../signed-value.ts';
 import { SubkeySet } from '../subkey-set.ts';
 import { beginRecord } from './begin-record.ts';
 import { type BegunRecord, gone, type TransactionSubject } from './begun-record.ts';
@@ -45,6 +53,11 @@ export interface TransactionComponents {
   readonly random: Random;
   readonly peers: AskedPeers;
   readonly local: RecordStore;
+}
+
+export interface TransactionSetOptions extends RecordCallOptions {
+  /** Default: with whom the record is open. */
+  readonly writer?: KeyPair | undefined;
 }
 
 /** 1 to 32 records, none twice; each stays locked here against plain sets by the caller. */
@@ -104,29 +117,17 @@ export class NetworkTransaction implements RecordTransaction {
     key: RecordKey,
     subkey: number,
     data: Uint8Array,
-    options: RecordCallOptions & { readonly writer?: KeyPair | undefined } = {},
+    options: TransactionSetOptions = {},
   ): Promise<SetResult> {
     const copy = Buffer.from(data);
-    return this.#inTurn(key, async (record) => {
-      checkSubkey(record, subkey);
-      const secret = secretOf(record);
-      const writer = options.writer ?? record.subject.writer;
-      if (writer === undefined) throw new HoldfastError('NOT_A_WRITER', 'there is no secret key');
-      const { descriptor } = record.subject;
-      const sequence = nextSequence(await this.#highest(record, subkey));
-      const about = { record: descriptor.id, subkey, sequence, writer };
-      const made = createValue(about, secret, copy, this.#components.random);
-      const value = verifyValue(made, descriptor, subkey);
-      const winner = await record.write(value);
-      const how = { peers: record.peers, degraded: record.degraded };
-      if (winner === value) return { status: 'pending', sequence, ...how };
-      return {
-        status: 'superseded',
-        sequence: winner.sequence,
-        value: shown(winner, secret),
-        ...how,
-      };
-    });
+    const { random } = this.#components;
+    return this.#write(key, subkey, options, (about, secret) =>
+      createValue(about, secret, copy, random),
+    );
+  }
+
+  erase(key: RecordKey, subkey: number, options: TransactionSetOptions = {}): Promise<SetResult> {
+    return this.#write(key, subkey, options, createErasure);
   }
 
   /** Numbers of the beginning, as peers named them. */
@@ -183,6 +184,29 @@ export class NetworkTransaction implements RecordTransaction {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#stage === 'open') await this.#over();
+  }
+
+  #write(
+    key: RecordKey,
+    subkey: number,
+    options: TransactionSetOptions,
+    make: (about: ValueToSign, secret: Buffer) => SignedValue,
+  ): Promise<SetResult> {
+    return this.#inTurn(key, async (record) => {
+      checkSubkey(record, subkey);
+      const secret = secretOf(record);
+      const writer = options.writer ?? record.subject.writer;
+      if (writer === undefined) throw new HoldfastError('NOT_A_WRITER', 'there is no secret key');
+      const { descriptor } = record.subject;
+      const sequence = nextSequence(await this.#highest(record, subkey));
+      const made = make({ record: descriptor.id, subkey, sequence, writer }, secret);
+      const value = verifyValue(made, descriptor, subkey);
+      const winner = await record.write(value);
+      const how = { peers: record.peers, degraded: record.degraded };
+      if (winner === value) return { status: 'pending', sequence, ...how };
+      const theirs = shown(winner, secret);
+      return { status: 'superseded', sequence: winner.sequence, value: theirs, ...how };
+    });
   }
 
   get #isOver(): boolean {
