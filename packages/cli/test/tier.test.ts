@@ -130,6 +130,7 @@ async function allPages(url: string): Promise<readonly Page[]> {
 
 const POSTGRES = findRealPostgres();
 
+// Without a server there is nothing to ask: CI installs it.
 describe.skipIf(POSTGRES === undefined)('with tiers in Postgres', { timeout: TIMEOUT_MS }, () => {
   let postgres: RealPostgres;
   beforeAll(async () => {
@@ -345,6 +346,7 @@ const REMOTES = [
 ] as const;
 
 describe.each(REMOTES)('two nodes on $kind', { timeout: TIMEOUT_MS }, ({ program, start }) => {
+  // The same.
   it.skipIf(program === undefined)('the one that was taken over writes no more', async () => {
     const remote = await start(program ?? '');
     try {

@@ -9,7 +9,7 @@ import type { IncomingMessage } from 'node:http';
 import { HoldfastError, LIMITS } from '@holdfast/core';
 
 /** Lines of JSON. */
-export const EXPORT_TYPE = 'application/x-ndjson';
+const EXPORT_TYPE = 'application/x-ndjson';
 
 type MemberKind = 'text' | 'count' | 'flag';
 

@@ -7,11 +7,14 @@ import type { NodeSettings } from '../settings.ts';
 import { parseTiers } from './tier-settings.ts';
 import { TieredStores, type TieredStoresComponents } from './tiered-stores.ts';
 
-export interface OpenTiersParts extends Omit<TieredStoresComponents, 'seal'> {
+export interface OpenTiersParts extends Omit<TieredStoresComponents, 'seal' | 'copyId'> {
   /** Absent: nothing is sealed. */
   readonly keys: KeyRing | undefined;
   /** Gives no key up that a place needs. */
-  readonly database: { addKeyHolder(name: string, holder: KeyHolder): void };
+  readonly database: {
+    readonly copyId: string | undefined;
+    addKeyHolder(name: string, holder: KeyHolder): void;
+  };
 }
 
 /** Whatever the tiers do: see `TieredStores`. */
@@ -24,7 +27,9 @@ export async function openTiers(
     keys === undefined
       ? undefined
       : (store: FencedKvStore, name: string): FencedKvStore => sealed(keys, store, name);
-  const stores = await TieredStores.open({ ...components, seal }, parseTiers(tiers, settings));
+  const { copyId } = database;
+  const parts = { ...components, seal, copyId };
+  const stores = await TieredStores.open(parts, parseTiers(tiers, settings));
   database.addKeyHolder('tiers', () => stores.keysInUse());
   return stores;
 }

@@ -220,10 +220,7 @@ async function promoteClosed(slot: TierSlot, backup: KvLocation, force: boolean)
   const local = slot.local();
   try {
     const { epoch } = await readTierMemory(local);
-    if (epoch > 0) {
-      await slot.openNow({ withoutPrimary: true });
-      await slot.store.promote({ force });
-      await slot.shut();
+    if (epoch > 0 && (await promoteWithoutPrimary(slot, force))) {
       slot.moved({ primary: backup, backup: undefined });
       return await slot.openNow();
     }
@@ -245,6 +242,19 @@ async function promoteClosed(slot: TierSlot, backup: KvLocation, force: boolean)
   } finally {
     await local.close();
   }
+}
+
+/** False: what is known here is of no use, as this is a restored copy, and that is to be forced. */
+async function promoteWithoutPrimary(slot: TierSlot, force: boolean): Promise<boolean> {
+  try {
+    await slot.openNow({ withoutPrimary: true });
+  } catch (error) {
+    if (force && hasCode(error, 'TIER_MISMATCH')) return false;
+    throw error;
+  }
+  await slot.store.promote({ force });
+  await slot.shut();
+  return true;
 }
 
 /** As far as it answers: whoever writes there is fenced, whoever opens it is told. */
@@ -269,12 +279,12 @@ async function leavePrimary(slot: TierSlot, old: KvLocation): Promise<void> {
 async function assertNothingThere(slot: TierSlot): Promise<void> {
   if (slot.opened === undefined) return;
   try {
-    for await (const _key of slot.opened.store.keys({ limit: 1 })) {
-      throw new HoldfastError(
-        'RESTORE_TARGET_NOT_EMPTY',
-        'the store is open and has entries: repair it, or restore with overwrite',
-      );
-    }
+    const first = slot.opened.store.keys({ limit: 1 })[Symbol.asyncIterator]();
+    if ((await first.next()).done === true) return;
+    throw new HoldfastError(
+      'RESTORE_TARGET_NOT_EMPTY',
+      'the store is open and has entries: repair it, or restore with overwrite',
+    );
   } catch (error) {
     if (hasCode(error, 'RESTORE_TARGET_NOT_EMPTY')) throw error;
   }

@@ -97,11 +97,6 @@ export function localStoreName(store: string): string {
   return LOCAL_PREFIX + store;
 }
 
-/** Name of the tiered store whose intents are kept there. */
-export function tieredNameOf(engineStore: string): string | undefined {
-  return engineStore.startsWith(LOCAL_PREFIX) ? engineStore.slice(LOCAL_PREFIX.length) : undefined;
-}
-
 /** What `engine:` alone means for this part. */
 export function engineStoreOf(store: string, part: TierPart): string {
   return part === 'primary' ? store : `_tiers-${part}.${store}`;

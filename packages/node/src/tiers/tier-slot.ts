@@ -47,6 +47,8 @@ import {
 
 export interface TierSlotComponents extends TierPlaceComponents {
   readonly logger: Logger;
+  /** Which copy the local stores are in. */
+  readonly copyId: string | undefined;
   /** A handle, to be closed. */
   readonly engineStore: (name: string) => KvStore;
   /** The same one each time. */
@@ -208,7 +210,8 @@ export class TierSlot {
       places.parts[part] = store;
       places.keep(store);
     }
-    await Promise.all(parts.map((part) => places.late(part)?.begin()));
+    const lates = parts.map((part) => places.late(part)).filter((late) => late !== undefined);
+    await Promise.all(lates.map((late) => late.begin()));
     return places;
   }
 
@@ -315,7 +318,7 @@ export class TierSlot {
       const store = await openTieredKvStore(
         this.components,
         { primary: primary as KvStore, backup, ephemeral, local },
-        { ...this.#tiers.settings, takeOver },
+        { ...this.#tiers.settings, takeOver, copyId: this.components.copyId },
       );
       places.keep(local);
       return { store, places };
@@ -323,7 +326,8 @@ export class TierSlot {
       const because = places?.late('primary')?.error;
       await places?.close(); // I4
       await local.close();
-      throw because === undefined ? error : unopened('primary', because);
+      const isAnswer = isHoldfastError(error) && !error.retryable;
+      throw because === undefined || isAnswer ? error : unopened('primary', because);
     }
   }
 

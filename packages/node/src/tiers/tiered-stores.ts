@@ -24,6 +24,8 @@ export interface TieredStoresComponents extends TierPlaceComponents {
   readonly logger: TierSlotComponents['logger'];
   /** Of the engine. */
   readonly engine: KvStores;
+  /** Which copy the database of the engine is, if it was restored. */
+  readonly copyId: string | undefined;
 }
 
 /** The engine's store in which the names of tiered stores are. */
