@@ -188,7 +188,7 @@ export class InboundWatches {
   #renew(watch: Watch, count: number | undefined, durationMs: number): WatchReply {
     watch.count = count;
     watch.endsAtMs = this.#components.clock.monotonicMs() + durationMs;
-    this.#armSweep(durationMs);
+    this.#armSweep();
     return { status: 'active', watch: watch.id, durationMs };
   }
 
@@ -204,11 +204,11 @@ export class InboundWatches {
   }
 
   /** Watches that end while nothing asks for them take no room for ever. */
-  #armSweep(delayMs: number): void {
-    this.#sweep ??= this.#components.clock.after(delayMs, () => {
+  #armSweep(): void {
+    this.#sweep ??= this.#components.clock.after(RECORD_LIMITS.watchRenewalMs, () => {
       this.#sweep = undefined;
       this.#dropExpired();
-      if (this.#byId.size > 0) this.#armSweep(RECORD_LIMITS.minWatchMs);
+      if (this.#byId.size > 0) this.#armSweep();
     });
   }
 

@@ -155,12 +155,22 @@ describe('a watch', () => {
     expect(life.server.usage().watches).toBe(0);
   });
 
+  it('that was made narrower does not tell what it had to tell beside it', async () => {
+    const life = await opened();
+    const watch = await active(life, ALICE);
+    await set(life, 0);
+    await active(life, ALICE, { watch, subkeys: SubkeySet.of(1, 2) });
+    expect(await life.after(5_000)).toEqual([]);
+    await set(life, 1);
+    expect(shown(await life.after(watchIntervalMs))).toEqual(['alice 1 on']);
+  });
+
   it('is gone from memory after its time, also when nobody asks', async () => {
     const life = await opened();
     for (let nth = 0; nth < 10; nth++) {
       await active(life, peer(nth), { durationMs: minWatchMs + nth * 1_000 });
     }
-    await life.after(minWatchMs + 9_000 + minWatchMs);
+    await life.after(minWatchMs + 9_000 + RECORD_LIMITS.watchRenewalMs);
     expect(life.server.usage().watches).toBe(0);
   });
 
@@ -331,12 +341,13 @@ describe('the bounds of watches', () => {
       made.push(descriptor.id);
     }
     const last = made.pop() as typeof record;
-    for (const id of made) await active(life, ALICE, { record: id });
+    const durationMs = minWatchMs;
+    for (const id of made) await active(life, ALICE, { record: id, durationMs });
     expect((await watch(life, ALICE, { record: last })).status).toBe('refused');
     await active(life, peer('other'), { record: last });
-    await life.after(maxWatchMs);
+    await life.after(minWatchMs);
     await active(life, ALICE, { record: last });
-    expect(life.server.usage().watches).toBe(1);
+    expect(life.server.usage().watches).toBe(2);
   }, 60_000);
 
   it('hold under a flood: memory, messages and timers do not grow with it', async () => {
@@ -353,7 +364,7 @@ describe('the bounds of watches', () => {
     }
     // Two thousand questions and twenty changes within one second: one message for each watch.
     expect(await life.after(watchIntervalMs)).toHaveLength(maxPublicWatches);
-    expect(await life.after(maxWatchMs + minWatchMs)).toEqual([]);
+    expect(await life.after(maxWatchMs + RECORD_LIMITS.watchRenewalMs)).toEqual([]);
     expect(life.server.usage().watches).toBe(0);
   });
 });
