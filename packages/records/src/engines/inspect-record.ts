@@ -4,7 +4,7 @@ import type { RecordId } from '../record-key.ts';
 import type { RecordHead, RecordStore } from '../record-store.ts';
 import type { InspectOptions, InspectReport, InspectScope, SubkeyState } from '../records.ts';
 import { subkeyCount } from '../schema.ts';
-import { compareSequences, nextSequence, type Sequence } from '../sequence.ts';
+import { compareSequences, LAST_SEQUENCE, nextSequence, type Sequence } from '../sequence.ts';
 import { ALL_SUBKEYS, type SubkeySet } from '../subkey-set.ts';
 import type { PendingWrites } from './pending-writes.ts';
 import type { RecordNetwork } from './record-network.ts';
@@ -71,6 +71,7 @@ function asOf(
   there: Sequence | undefined,
 ): Sequence | undefined {
   if (scope !== 'update-get' && scope !== 'update-set') return there;
-  const mine = scope === 'update-set' ? nextSequence(here) : here;
+  const isLast = here === LAST_SEQUENCE;
+  const mine = scope === 'update-set' && !isLast ? nextSequence(here) : here;
   return compareSequences(mine, there) > 0 ? mine : there;
 }

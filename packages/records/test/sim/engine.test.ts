@@ -293,6 +293,35 @@ describe('peers that lag behind', () => {
     expect(done).toMatchObject({ status: 'committed', sequence: 0 });
   });
 
+  test('too few peers that name a number are not believed', async () => {
+    await open({ peers: 6 });
+    const record = await opened(0);
+    for (const peer of world.peers.slice(1, 3)) peer.instead = usedUpTo(41);
+    const done = await set(world.peer(0), record, 'hello');
+    expect(done).toMatchObject({ status: 'pending', sequence: 0 });
+    expect(done.peers).toHaveLength(3);
+  });
+
+  test('no peer sees a value that is not here, and queued, already', async () => {
+    await open();
+    const record = await opened(0);
+    const writer = world.peer(0);
+    const before: unknown[] = [];
+    for (const peer of world.peers) {
+      peer.instead = async (question) => {
+        if (question.type !== 'set') return undefined;
+        const here = await writer.local.value(record.key.id, 0);
+        const isQueued = writer.pending.of(record.key.id).has(0);
+        before.push(isQueued && here?.blob.equals(question.value.blob));
+        return undefined;
+      };
+    }
+    await set(writer, record, 'a');
+    await set(writer, record, 'b');
+    expect(before.length).toBeGreaterThanOrEqual(10);
+    expect(new Set(before)).toEqual(new Set([true]));
+  });
+
   test('a locked record is left to the queue, or RECORD_LOCKED', async () => {
     await open();
     const record = await opened(0);
