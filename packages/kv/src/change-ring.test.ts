@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { ChangeRing } from './change-ring.ts';
 import type { KvChange } from './kv-store.ts';
@@ -36,6 +38,48 @@ describe('the ring of changes', () => {
     ring.push('quiet', change(5_001));
     ring.wake();
     expect(await waiting).toBe(5_001);
+  });
+
+  it('holds nothing of what it forgot', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    const ring = new ChangeRing({ maxChanges: 2, maxBytes: 1_000_000 });
+    const values: WeakRef<Uint8Array>[] = [];
+    for (let seq = 1; seq <= 50; seq++) {
+      const pushed = change(seq, 10_000);
+      values.push(new WeakRef(pushed.value as Uint8Array));
+      ring.push('a', pushed);
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    collectGarbage();
+    const held = values.filter((value) => value.deref() !== undefined);
+    expect(held.length).toBeLessThanOrEqual(3); // the last one may still be on the stack
+    expect(await next(ring, 'a', 49)).toBe(50);
+  });
+
+  it('lets a watcher that waits pass by the changes of other stores, however many', async () => {
+    const ring = new ChangeRing({ maxChanges: 3, maxBytes: 1_000_000 });
+    const waiting = next(ring, 'quiet', 0);
+    for (let seq = 1; seq <= 20; seq++) {
+      ring.push(`store-${seq}`, change(seq));
+      ring.wake();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    ring.push('quiet', change(21));
+    ring.wake();
+    expect(await waiting).toBe(21);
+  });
+
+  it('bounds what it knows of stores that changed once', async () => {
+    const ring = new ChangeRing({ maxChanges: 3, maxBytes: 1_000_000 });
+    for (let seq = 1; seq <= 10; seq++) ring.push(`store-${seq}`, change(seq));
+    // 1 to 7 are forgotten; 1 to 4 share a floor.
+    await expect(next(ring, 'store-1', 3)).rejects.toThrow(trimmed);
+    await expect(next(ring, 'store-6', 5)).rejects.toThrow(trimmed);
+    const waiting = next(ring, 'store-1', 4);
+    ring.push('store-1', change(11));
+    ring.wake();
+    expect(await waiting).toBe(11);
   });
 
   it('tells a watcher that fell behind, and takes no change twice', async () => {

@@ -6,6 +6,9 @@
  *    change of a store above its floor is here.
  * 2. At most `maxChanges` changes with `maxBytes` bytes are held, and the newest one in any case.
  * 3. A watcher holds a number, never changes: what it has not taken may go.
+ * 4. A waiting watcher looks at each change once, of whatever store: woken, it goes on where it was.
+ * 5. At most `maxChanges` stores have a floor of their own: those that lost a change longest ago share
+ *    one, the highest of theirs.
  */
 import { HoldfastError, LIMITS } from '@holdfast/core';
 import { abortedError } from './kv-errors.ts';
@@ -27,12 +30,13 @@ export interface ChangeRingBounds {
 
 export class ChangeRing {
   readonly #bounds: ChangeRingBounds;
-  #changes: Kept[] = [];
-  /** How many of the first of `#changes` are gone; they are cut off now and then. */
+  #changes: (Kept | undefined)[] = [];
+  /** How many of the first of `#changes` are gone, with what they held; cut off now and then. */
   #gone = 0;
   #bytes = 0;
   /** Of all scopes that have none of their own. */
   #floor = 0;
+  /** Lowest first. */
   readonly #floors = new Map<string, number>();
   #last = 0;
   readonly #waiting = new Set<() => void>();
@@ -93,6 +97,7 @@ export class ChangeRing {
       if (seen < this.#floorOf(scope)) throw trimmed(seen, this.#floorOf(scope)); // I3
       const next = this.#next(scope, seen);
       if (next === undefined) {
+        seen = Math.max(seen, this.#last); // I4
         await this.#more(signal);
         continue;
       }
@@ -107,12 +112,25 @@ export class ChangeRing {
 
   #forget(): void {
     const { scope, change, bytes } = this.#changes[this.#gone] as Kept;
+    this.#changes[this.#gone] = undefined; // I2
     this.#bytes -= bytes;
-    this.#floors.set(scope, change.seq);
     this.#gone++;
+    this.#raiseFloor(scope, change.seq);
     if (this.#gone < 1024 || this.#gone < this.#changes.length / 2) return;
     this.#changes = this.#changes.slice(this.#gone);
     this.#gone = 0;
+  }
+
+  /** I5. */
+  #raiseFloor(scope: string, seq: number): void {
+    this.#floors.delete(scope);
+    this.#floors.set(scope, seq);
+    if (this.#floors.size <= this.#bounds.maxChanges) return;
+    for (const [oldest, floor] of this.#floors) {
+      this.#floors.delete(oldest);
+      this.#floor = Math.max(this.#floor, floor);
+      return;
+    }
   }
 
   #floorOf(scope: string): number {
