@@ -1,5 +1,5 @@
 /** The tiered stores of a node that is being opened: its settings, and its keys around every place. */
-import type { KeyRing } from '@holdfast/core';
+import { type KeyRing, NodeFileSystem } from '@holdfast/core';
 import type { KeyHolder } from '@holdfast/database';
 import { encryptedKvStore, type FencedKvStore } from '@holdfast/kv';
 import type { NodeSecrets } from '../backup-settings.ts';
@@ -28,7 +28,9 @@ export async function openTiers(
       ? undefined
       : (store: FencedKvStore, name: string): FencedKvStore => sealed(keys, store, name);
   const { copyId } = database;
-  const parts = { ...components, seal, copyId };
+  // Folders of places are on the disk, also where the node itself is in memory.
+  const fileSystem = settings.memory ? new NodeFileSystem() : components.fileSystem;
+  const parts = { ...components, fileSystem, seal, copyId };
   const stores = await TieredStores.open(parts, parseTiers(tiers, settings));
   database.addKeyHolder('tiers', () => stores.keysInUse());
   return stores;

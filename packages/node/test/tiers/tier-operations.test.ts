@@ -8,8 +8,10 @@ import {
   type HoldfastNode,
   nodeComponents,
   OfflineBackup,
+  openNode,
   type StoreTiersInput,
 } from '@holdfast/node';
+import { SimFs } from '@holdfast/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { everything, fill, settled, TieredFolder } from './tiered-node.ts';
 
@@ -426,6 +428,48 @@ describe('places in the node', { timeout: TIMEOUT_MS }, () => {
     await fill(node.kv.store('orders'), 5);
     expect(await node.kv.tiers.promote('orders')).toMatchObject({ store: 'orders' });
     expect(await everything(node.kv.store('orders'))).toHaveLength(5);
+  });
+
+  it('a node in memory has caches on the disk', async () => {
+    const pages = { ephemeral: lmdb('cache'), rules: [{ prefix: 'c/' }] };
+    const node = await world.open({ pages }, 'x', { dir: undefined, memory: true });
+    expect(await settled(node, 'pages')).toMatchObject({ state: 'open' });
+    await node.kv.store('pages').put('c/1', Buffer.from('x'));
+    expect(await everything(node.kv.store('pages'))).toHaveLength(1);
+  });
+
+  it('a full disk refuses puts, loses nothing, and takes them again when there is room', async () => {
+    const fileSystem = new SimFs();
+    const node = await openNode(
+      { dir: '/data', tiers: { orders: { backup: 'files:/backup', callTimeoutMs: 5_000 } } },
+      { fileSystem },
+      { database: { diskReserveBytes: 400_000 } },
+    );
+    await settled(node, 'orders');
+    const store = node.kv.store('orders');
+    const { disk } = fileSystem;
+    const used = disk.paths().reduce((sum, path) => sum + disk.content(path).length, 0);
+    disk.capacityBytes = used + 1_500_000;
+    const value = randomBytes(100_000);
+    let put = 0;
+    const filling = async (): Promise<void> => {
+      for (; put < 100; put++) await store.put(`k${put}`, value);
+    };
+    await expect(filling()).rejects.toMatchObject({
+      code: expect.stringMatching(/^(DISK_FULL|PARTIAL_WRITE|LAG_LIMIT)$/) as unknown,
+    });
+    expect(put).toBeGreaterThan(0);
+    expect(node.failure).toBe(undefined);
+    for (let at = 0; at < put; at++) expect(await store.has(`k${at}`)).toBe(true);
+    disk.capacityBytes = Infinity;
+    for (;;) {
+      const done = await store.put('after', value).catch((error: unknown) => error);
+      if (!(done instanceof Error)) break;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await node.kv.tiers.drain('orders');
+    expect(await node.kv.tiers.verify('orders')).toMatchObject({ differences: 0 });
+    await node.close();
   });
 });
 
