@@ -299,12 +299,14 @@ export class StoredRecords {
 
   /** The version of the head after it, which is the first operation; I3. */
   async #commit(record: RecordId, operations: readonly KvOperation[]): Promise<number | undefined> {
+    const knownBad = this.isDamaged(record);
     try {
       const acks = await this.#parts.kv.batch(operations);
       return acks[0]?.version ?? 0;
     } catch (error) {
       await this.#restore(record);
-      if (hasCode(error, 'PRECONDITION_FAILED')) return undefined;
+      const isNews = isCorrupt(error) && this.isDamaged(record) && !knownBad;
+      if (isNews || hasCode(error, 'PRECONDITION_FAILED')) return undefined;
       throw error;
     }
   }

@@ -1,6 +1,6 @@
 /** Rows that cannot be read: what is lost with them, and what is not. */
 import { HoldfastError } from '@holdfast/core';
-import type { KvStore } from '@holdfast/kv';
+import type { KvOperation, KvStore } from '@holdfast/kv';
 import { describe, expect, it } from 'vitest';
 import { compareValues, type RecordStore, type VerifiedValue } from '../../src/index.ts';
 import { descriptorOf, peer, valueOf } from './made-records.ts';
@@ -33,9 +33,9 @@ async function turnBit(kv: KvStore, key: string): Promise<Buffer> {
 }
 
 /** A store that finds out by itself that a row is not what was written: its walks end there. */
-function rotten(kv: KvStore, bad: string): KvStore {
+function rotten(kv: KvStore, bad: () => string): KvStore {
   const check = (key: string): void => {
-    if (key === bad) throw new HoldfastError('CHECKSUM_MISMATCH', 'an entry is damaged');
+    if (key === bad()) throw new HoldfastError('CHECKSUM_MISMATCH', 'an entry is damaged');
   };
   return new Proxy(kv, {
     get(target, name) {
@@ -43,6 +43,13 @@ function rotten(kv: KvStore, bad: string): KvStore {
         return async (key: string) => {
           check(key);
           return target[name](key);
+        };
+      }
+      if (name === 'batch') {
+        return async (operations: KvOperation[]) => {
+          // What is written without a look at what was there takes its place.
+          for (const { key, ifVersion } of operations) if (ifVersion !== undefined) check(key);
+          return target.batch(operations);
         };
       }
       if (name === 'entries') {
@@ -96,7 +103,7 @@ describe('a damaged row', () => {
   it('of a head that the kv store itself cannot read: the same', async () => {
     const life = await twoRecords();
     const key = `h-${A.id}`;
-    const kv = rotten(life.kv, key);
+    const kv = rotten(life.kv, () => key);
     await life.store.close();
     await life.open({ kind: 'local' }, kv);
     expect(life.damage).toEqual([key]);
@@ -104,6 +111,28 @@ describe('a damaged row', () => {
     expect(await life.store.head(A.id)).toBeUndefined();
     expect(await put(life.store, 0, [OLD])).toBe('outdated');
     expect((await life.store.floor(A.id, 1))?.sequence).toBe(7);
+  });
+
+  it('of a head that is found while it is written: the record is made anew, above its floors', async () => {
+    const life = await twoRecords();
+    const key = `h-${A.id}`;
+    await life.store.close();
+    let bad = 'none';
+    const kv = rotten(life.kv, () => bad);
+    await life.open({ kind: 'local' }, kv);
+    expect(await life.store.value(A.id, 0)).toEqual(NEW);
+    bad = key;
+    expect(await put(life.store, 0, [valueOf(0, 0, 6)])).toBe('written');
+    expect(life.damage).toEqual([key]);
+    expect(life.store.usage().records).toBe(2);
+    bad = 'none';
+    expect((await life.store.head(A.id))?.subkeys.map((one) => one?.sequence)).toEqual([
+      6,
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(await put(life.store, 0, [valueOf(0, 1, 6)])).toBe('outdated');
   });
 
   it('of a value costs its record only, once it is read, and its floors stay', async () => {
@@ -206,7 +235,7 @@ describe('a damaged row', () => {
     await life.store.close();
     const bad = [1, 4, 5, 11];
     for (const nth of bad) await turnBit(life.kv, `h-${descriptorOf(nth).id}`);
-    const walled = rotten(life.kv, `h-${descriptorOf(4).id}`);
+    const walled = rotten(life.kv, () => `h-${descriptorOf(4).id}`);
     await life.open({ kind: 'local' }, walled);
     expect(life.damage.sort()).toEqual(bad.map((nth) => `h-${descriptorOf(nth).id}`).sort());
     for (let nth = 0; nth < 12; nth++) {

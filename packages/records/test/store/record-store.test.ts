@@ -103,6 +103,20 @@ describe('a store of records', () => {
     expect(await write(life, 0, [valueOf(0, 0, 4)])).toBe('written');
   });
 
+  it('knows after a restart which floors are the oldest', async () => {
+    const life = await StoreLife.open();
+    const all = [0, 1, 2, 3, 4, 5, 6, 7];
+    for (const nth of all) {
+      await write(life, nth, [valueOf(nth, 0, 5)]);
+      await life.store.delete(descriptorOf(nth).id);
+    }
+    await life.reopen({ maxFloors: 3 });
+    for (const nth of all) {
+      const floor = await life.store.floor(descriptorOf(nth).id, 0);
+      expect(floor?.sequence, `${nth}`).toBe(nth < 5 ? undefined : 5);
+    }
+  });
+
   it('gives every state of values a revision of its own, across restarts', async () => {
     const life = await StoreLife.open();
     const revisions: number[] = [];
