@@ -9,8 +9,8 @@
  * | varint | number of the change |
  * | u8 | flags: 1 there was an entry before |
  * | facts | of the entry before, if flagged |
- * | facts | of the entry put |
- * | rest | its value |
+ * | facts | of a put: of the entry |
+ * | rest | of a put: its value |
  *
  * Facts: u8 flags (1 extent, 2 expiry, 4 epoch); varint `change`; varint `seq`; varint version less
  * `seq`; varint expiry in ms since 1970 and varint epoch, if flagged.

@@ -1,6 +1,6 @@
 /**
  * The epoch of the writer of a tier. Stores that can be taken over do it themselves (`KvFence`);
- * any other has it in records, one for each epoch that was ever claimed: `epoch-<n>`.
+ * any other has it in records, one for each epoch up to the newest: `_holdfast_tier-epoch-<n>`.
  *
  * Invariants
  * 1. An epoch is claimed once: whoever knows the number of the newest one to be its own, is the writer.

@@ -11,8 +11,8 @@
  * | varint | of a put: version less `seq` |
  * | varint | of a put: epoch |
  * | varint | expiry, if flagged |
- * | bytes | of a put: the value |
- * | u32 | CRC-32C over the number and all before |
+ * | varint, rest | of a put: length of the value, and the value |
+ * | u32 | CRC-32C over the number, as decimal text, and all before |
  */
 import { ByteReader, ByteWriter, crc32c, HoldfastError } from '@holdfast/core';
 import type { EntryFacts } from '../decide-write.ts';
