@@ -177,3 +177,20 @@ function asError(error: unknown): HoldfastError {
     cause: error,
   });
 }
+
+/** One that is never asked: for a place that was given up. */
+export function goneStore(
+  { clock, random }: Pick<LateKvParts, 'clock' | 'random'>,
+  settings: LateKvSettings,
+): LateKvStore {
+  const open = (): Promise<never> =>
+    Promise.reject(new HoldfastError('STORAGE_UNAVAILABLE', 'the primary is not asked'));
+  const assumed = { ...settings.assumed, watch: false };
+  return new LateKvStore({ clock, random, open }, { ...settings, assumed });
+}
+
+/** The same, and of which part. */
+export function unopened(part: string, cause: HoldfastError): HoldfastError {
+  const { code, message, details } = cause;
+  return new HoldfastError(code, `the ${part} cannot be opened: ${message}`, { cause, details });
+}

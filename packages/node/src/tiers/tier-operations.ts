@@ -22,8 +22,9 @@ import {
 } from '@holdfast/kv';
 import { eitherSignal, type WorkOptions, type WorkProgress } from '../backup/work.ts';
 import type { KvLocation } from './kv-location.ts';
+import { unopened } from './late-kv-store.ts';
 import type { OpenPlaces } from './open-places.ts';
-import { type TierSlot, unopened } from './tier-slot.ts';
+import type { TierSlot } from './tier-slot.ts';
 import type { SettingLine } from './tier-status.ts';
 
 export interface RestoreChoice extends WorkOptions {

@@ -24,7 +24,7 @@ import {
 import type { WorkProgress } from '../backup/work.ts';
 import { ForwardingKvStore } from './forwarding-kv-store.ts';
 import type { KvLocation } from './kv-location.ts';
-import { LateKvStore } from './late-kv-store.ts';
+import { goneStore, LateKvStore, unopened } from './late-kv-store.ts';
 import { closeTiers, OpenPlaces, type OpenTiers } from './open-places.ts';
 import {
   ASSUMED_CAPABILITIES,
@@ -222,7 +222,12 @@ export class TierSlot {
     gone = false,
   ): KvStore {
     const { components } = this;
-    if (gone) return goneStore(components, location, epoch);
+    if (gone)
+      return goneStore(components, {
+        id: location.id,
+        epoch,
+        assumed: ASSUMED_CAPABILITIES[location.kind],
+      });
     if (location.kind === 'engine') return components.engineStore(location.store);
     if (!isOutside(location)) return components.memoryStore(`${this.name}.${part}`);
     const assumed = ASSUMED_CAPABILITIES[location.kind];
@@ -395,21 +400,4 @@ function assertOpenable(places: OpenPlaces, { withoutPrimary }: OpenChoice): voi
     const late = places.late(part);
     if (late?.error !== undefined && late.isLost) throw unopened(part, late.error);
   }
-}
-
-/** The same, and of which part. */
-export function unopened(part: string, cause: HoldfastError): HoldfastError {
-  const { code, message, details } = cause;
-  return new HoldfastError(code, `the ${part} cannot be opened: ${message}`, { cause, details });
-}
-
-function goneStore(
-  { clock, random }: TierSlotComponents,
-  { id, kind }: KvLocation,
-  epoch: number | undefined,
-): LateKvStore {
-  const open = (): Promise<never> =>
-    Promise.reject(new HoldfastError('STORAGE_UNAVAILABLE', 'the primary is not asked'));
-  const assumed = { ...ASSUMED_CAPABILITIES[kind], watch: false };
-  return new LateKvStore({ clock, random, open }, { id, epoch, assumed });
 }
