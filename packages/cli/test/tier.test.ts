@@ -2,6 +2,7 @@
  * Tiered stores as an operator has them: the real command in processes of its own, killed without
  * warning, over real servers.
  */
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -234,6 +235,24 @@ describe.skipIf(POSTGRES === undefined)('with tiers in Postgres', { timeout: TIM
     ({ server, url } = await serve(dir, { orders: { primary: backup } }));
     await status(url);
     expect((await allPages(url)).flatMap(({ entries }) => entries)).toHaveLength(13);
+  });
+
+  it('a database that is emptied under a running node is filled again from the backup', async () => {
+    const primary = `${postgres.url}?table=wiped`;
+    const { url } = await serve(newPath('data'), {
+      orders: { primary, backup: `lmdb:${newPath()}` },
+    });
+    await status(url);
+    for (let at = 0; at < 10; at++) await put(url, `key-${at}`, `value ${at}`);
+    const before = await allPages(url);
+    const psql = path.join(path.dirname(POSTGRES ?? ''), 'psql');
+    execFileSync(psql, ['-q', postgres.url, '-c', 'DROP TABLE wiped, wiped_head']);
+    // Never an absence.
+    expect((await fetch(`${url}/v1/kv/orders/key-1`)).status).toBeGreaterThanOrEqual(500);
+    expect(await tier(url, ['restore', 'orders'])).toMatchObject({ code: 0 });
+    expect(await allPages(url)).toEqual(before);
+    expect((await put(url, 'after', 'it')).ok).toBe(true);
+    expect(await tier(url, ['verify', 'orders'])).toMatchObject({ code: 0 });
   });
 
   it('exports to a file, and imports into an empty store', async () => {
