@@ -32,6 +32,12 @@ export interface ReadEntry {
   readonly value: Buffer;
 }
 
+/** An entry whose value was not read, because it is longer than was asked for. */
+export interface LongEntry {
+  readonly facts: StoredFacts;
+  readonly length: number;
+}
+
 export class KvReader {
   readonly #host: EngineHost;
   readonly #cacheBytes: number;
@@ -69,22 +75,20 @@ export class KvReader {
   }
 
   read(keys: StoreKeys, key: string): ReadEntry | undefined | Promise<ReadEntry | undefined> {
+    // However long it is: there is no other kind.
+    return this.readUpTo(keys, key, Infinity) as ReturnType<KvReader['read']>;
+  }
+
+  /** The same; of what rests on the disk with more than `most` bytes only the length. */
+  readUpTo(
+    keys: StoreKeys,
+    key: string,
+    most: number,
+  ): ReadEntry | undefined | Promise<ReadEntry | LongEntry | undefined> {
     const state = keys.get(key);
     if (state?.dirty === true) return state.applied; // I1
     const id = cacheId(keys.name, key);
-    return this.#kept.get(id) ?? this.#readAtHand(keys, key, id);
-  }
-
-  /** The value of an entry whose row was read just now. Rejects when the entry is another one. */
-  async value(store: string, key: string, facts: StoredFacts): Promise<Buffer> {
-    const shard = this.#shardOf(store, key);
-    const owner = valueRowKey(store, facts.change, key);
-    const row = await shard.get(owner);
-    const ref = row === undefined ? undefined : extentOfValueRow(owner, row);
-    if (ref === undefined) {
-      throw new HoldfastError('FORMAT_INVALID', `an entry has no value change=${facts.change}`);
-    }
-    return Buffer.concat(await shard.readExtent(ref, 0, ref.length));
+    return this.#kept.get(id) ?? this.#readAtHand(keys, key, id, most);
   }
 
   /** Without a wait where the row is in memory, and its value in it. */
@@ -92,13 +96,14 @@ export class KvReader {
     keys: StoreKeys,
     key: string,
     id: string,
-  ): ReadEntry | undefined | Promise<ReadEntry | undefined> {
+    most: number,
+  ): ReadEntry | undefined | Promise<ReadEntry | LongEntry | undefined> {
     const rowKey = entryRowKey(keys.name, key);
     const atHand = this.#shardOf(keys.name, key).getAtHand(rowKey);
-    if (atHand === undefined) return this.#readRow(keys, key, id, rowKey);
+    if (atHand === undefined) return this.#readRow(keys, key, rowKey, most);
     if (atHand.value === undefined) return undefined;
     const { facts, value } = decodeEntryRow(atHand.value);
-    if (facts.extent) return this.#readRow(keys, key, id, rowKey);
+    if (facts.extent) return this.#readRow(keys, key, rowKey, most);
     const entry = { facts, value: Buffer.from(value) };
     this.#keep(id, entry);
     return entry;
@@ -107,16 +112,20 @@ export class KvReader {
   async #readRow(
     keys: StoreKeys,
     key: string,
-    id: string,
     rowKey: Buffer,
-  ): Promise<ReadEntry | undefined> {
+    most: number,
+  ): Promise<ReadEntry | LongEntry | undefined> {
+    const id = cacheId(keys.name, key);
     for (let attempts = 1; ; attempts++) {
       const collects = this.#collects;
       try {
         const row = await this.#shardOf(keys.name, key).get(rowKey);
         if (row === undefined) return undefined;
         const { facts, value } = decodeEntryRow(row);
-        const read = facts.extent ? await this.value(keys.name, key, facts) : Buffer.from(value);
+        const read = facts.extent
+          ? await this.#valueOf(keys.name, key, facts, most)
+          : Buffer.from(value);
+        if (typeof read === 'number') return { facts, length: read };
         const entry = { facts, value: read };
         if (collects === this.#collects && keys.get(key)?.dirty !== true) this.#keep(id, entry);
         return entry;
@@ -127,6 +136,24 @@ export class KvReader {
         if (state?.dirty === true) return state.applied;
       }
     }
+  }
+
+  /** Of an entry whose row was read just now; beyond `most` its length. Rejects when it is another one. */
+  async #valueOf(
+    store: string,
+    key: string,
+    facts: StoredFacts,
+    most: number,
+  ): Promise<Buffer | number> {
+    const shard = this.#shardOf(store, key);
+    const owner = valueRowKey(store, facts.change, key);
+    const row = await shard.get(owner);
+    const ref = row === undefined ? undefined : extentOfValueRow(owner, row);
+    if (ref === undefined) {
+      throw new HoldfastError('FORMAT_INVALID', `an entry has no value change=${facts.change}`);
+    }
+    if (ref.length > most) return ref.length;
+    return Buffer.concat(await shard.readExtent(ref, 0, ref.length));
   }
 
   #shardOf(store: string, key: string): Shard {

@@ -7,6 +7,8 @@
  * 2. Rows and memory are looked at in one turn, and the rows are those of the last collect: after
  *    another one the scans are opened again behind what was given.
  * 3. Positions rise strictly, so that nothing is given twice.
+ * 4. Values from the disk that are held at a time have no more than `MAX_READ_BYTES`, beside those too
+ *    small to count and one that is larger.
  *
  * Rows are walked upward only. The other way goes in two: once over all positions, to find marks at
  * bounded distances, then piece by piece between the marks, the last first. So memory is bounded, and
@@ -19,7 +21,7 @@ import { compareKeys } from '../kv-key.ts';
 import type { KvEntry } from '../kv-store.ts';
 import type { SortedMap } from '../sorted-map.ts';
 import type { KeyState } from './key-state.ts';
-import { entryOf, type KvReader, type ReadEntry } from './kv-reader.ts';
+import { entryOf, type KvReader, type LongEntry, type ReadEntry } from './kv-reader.ts';
 import { decodeEntryRow } from './kv-rows.ts';
 import { RecentCursor } from './recent-cursor.ts';
 import { RowCursor } from './row-cursor.ts';
@@ -28,6 +30,10 @@ import type { StoreKeys } from './store-keys.ts';
 const BATCH_ENTRIES = 128;
 /** What is new in memory is put in order by so many, so that others are not held up. */
 const PLACED_PER_TURN = 2_048;
+/** Values that are read for one batch; large ones make it end sooner. */
+const MAX_READ_BYTES = 4 * 1024 * 1024;
+/** Values up to this are read before it is known how long they are. */
+const SMALL_VALUE_BYTES = MAX_READ_BYTES / BATCH_ENTRIES;
 const MAX_MARKS = 4_096;
 const FIRST_MARK_DISTANCE = 256;
 
@@ -86,8 +92,7 @@ export class KvWalk {
     limit: number,
   ): AsyncGenerator<readonly KvEntry[], void, undefined> {
     for await (const met of this.#met(from, to, Math.min(BATCH_ENTRIES, limit))) {
-      const entries = await this.#resolve(met);
-      if (entries.length > 0) yield entries;
+      yield* this.#resolve(met);
     }
   }
 
@@ -100,8 +105,7 @@ export class KvWalk {
       end = start;
       piece.reverse();
       for (let at = 0; at < piece.length; at += BATCH_ENTRIES) {
-        const entries = await this.#resolve(piece.slice(at, at + BATCH_ENTRIES));
-        if (entries.length > 0) yield entries;
+        yield* this.#resolve(piece.slice(at, at + BATCH_ENTRIES));
       }
     }
   }
@@ -184,25 +188,29 @@ export class KvWalk {
     return { position, key: state.key, entry: state.applied };
   }
 
-  async #resolve(all: readonly Met[]): Promise<KvEntry[]> {
-    const now = this.#clock.now();
+  async *#resolve(all: readonly Met[]): AsyncGenerator<readonly KvEntry[], void, undefined> {
     const missing = all.filter(({ entry }) => entry === undefined);
-    const read = missing.length === 0 ? NONE : await this.#read(missing);
-    const entries: KvEntry[] = [];
-    for (const met of all) {
-      const entry = met.entry ?? read.get(met);
-      if (entry !== undefined && !isExpired(entry.facts, now))
-        entries.push(entryOf(met.key, entry));
+    const found = missing.length === 0 ? NONE : await this.#read(missing, SMALL_VALUE_BYTES);
+    for (const part of partsOf(all, found)) {
+      const long = part.filter((met) => isLong(found.get(met)));
+      const read = long.length === 0 ? NONE : await this.#read(long, Infinity);
+      const now = this.#clock.now();
+      const entries: KvEntry[] = [];
+      for (const met of part) {
+        const entry = met.entry ?? (isLong(found.get(met)) ? read : found).get(met);
+        if (entry !== undefined && !isLong(entry) && !isExpired(entry.facts, now))
+          entries.push(entryOf(met.key, entry));
+      }
+      if (entries.length > 0) yield entries;
     }
-    return entries;
   }
 
-  async #read(missing: readonly Met[]): Promise<ReadonlyMap<Met, ReadEntry>> {
-    const found = new Map<Met, ReadEntry>();
+  async #read(missing: readonly Met[], most: number): Promise<Found> {
+    const found = new Map<Met, ReadEntry | LongEntry>();
     await Promise.all(
       missing.map(async (met) => {
         const { key, position } = met;
-        const entry = await this.#reader.read(this.#keys, key);
+        const entry = await this.#reader.readUpTo(this.#keys, key, most);
         if (entry === undefined) return;
         // Deleted and created anew since: it stands elsewhere in the order.
         const place = this.#order.position({ key, number: entry.facts.seq });
@@ -213,4 +221,27 @@ export class KvWalk {
   }
 }
 
-const NONE: ReadonlyMap<Met, ReadEntry> = new Map();
+type Found = ReadonlyMap<Met, ReadEntry | LongEntry>;
+
+const NONE: Found = new Map();
+
+function isLong(entry: ReadEntry | LongEntry | undefined): entry is LongEntry {
+  return entry !== undefined && 'length' in entry;
+}
+
+/** I4: what can be read together. */
+function* partsOf(all: readonly Met[], found: Found): Generator<readonly Met[], void, undefined> {
+  let start = 0;
+  let bytes = 0;
+  for (const [at, met] of all.entries()) {
+    const entry = found.get(met);
+    if (!isLong(entry)) continue;
+    if (bytes > 0 && bytes + entry.length > MAX_READ_BYTES) {
+      yield all.slice(start, at);
+      start = at;
+      bytes = 0;
+    }
+    bytes += entry.length;
+  }
+  yield start === 0 ? all : all.slice(start);
+}
