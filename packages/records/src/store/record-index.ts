@@ -6,6 +6,8 @@
  * 1. `#entries` and the entries of each origin are in order of use, oldest first; an entry is in both.
  * 2. `records`, `bytes` and the sums of origins count the entries that are `counted`, each with its
  *    `bytes`; an origin without entries is forgotten.
+ * 3. `#most` is the origin with the most, or `undefined` where that has to be looked up: only then do
+ *    all origins count, so that evictions cost the same however many peers there are.
  *
  * Owner: the store; entries are changed by calls of the index only.
  */
@@ -45,6 +47,11 @@ const SHARE = 1.5;
 export class RecordIndex {
   readonly #entries = new Map<RecordId, IndexEntry>();
   readonly #origins = new Map<PeerId | undefined, OriginSum>();
+  /** I3 */
+  readonly #most: { bytes: OriginSum | undefined; records: OriginSum | undefined } = {
+    bytes: undefined,
+    records: undefined,
+  };
   #bytes = 0;
   #records = 0;
 
@@ -84,8 +91,8 @@ export class RecordIndex {
     if (before === undefined) return;
     const after = { ...before, ...facts };
     const sum = this.#sumOf(before.origin);
-    if (before.counted) this.#count(sum, -before.bytes, -1);
-    if (after.counted) this.#count(sum, after.bytes, 1);
+    const bytes = (after.counted ? after.bytes : 0) - (before.counted ? before.bytes : 0);
+    this.#count(sum, bytes, Number(after.counted) - Number(before.counted));
     this.#entries.set(id, after);
     sum.entries.set(id, after);
   }
@@ -117,8 +124,7 @@ export class RecordIndex {
    * @param may false for those that cannot go now.
    */
   victim(what: 'bytes' | 'records', may: (id: RecordId) => boolean): IndexEntry | undefined {
-    let most: OriginSum | undefined;
-    for (const sum of this.#origins.values()) if (sum[what] > (most?.[what] ?? 0)) most = sum;
+    const most = this.#mostOf(what);
     const mean = this[what] / this.#origins.size;
     const over = most !== undefined && most[what] > SHARE * mean;
     const first = over ? oldest(most?.entries, may) : undefined;
@@ -134,11 +140,28 @@ export class RecordIndex {
     return sum;
   }
 
+  #mostOf(what: 'bytes' | 'records'): OriginSum | undefined {
+    let most = this.#most[what];
+    if (most !== undefined) return most;
+    for (const sum of this.#origins.values()) if (sum[what] > (most?.[what] ?? 0)) most = sum;
+    this.#most[what] = most;
+    return most;
+  }
+
   #count(sum: OriginSum, bytes: number, records: number): void {
     sum.bytes += bytes;
     sum.records += records;
     this.#bytes += bytes;
     this.#records += records;
+    this.#rank(sum, 'bytes', bytes);
+    this.#rank(sum, 'records', records);
+  }
+
+  /** I3 */
+  #rank(sum: OriginSum, what: 'bytes' | 'records', change: number): void {
+    const most = this.#most[what];
+    if (most === sum && change < 0) this.#most[what] = undefined;
+    else if (most !== undefined && sum[what] > most[what]) this.#most[what] = sum;
   }
 }
 
