@@ -131,9 +131,9 @@ export class LmdbSubject implements KvSubject {
 
   static open(dir: string): LmdbSubject {
     mkdirSync(dir, { recursive: true });
-    const { open } = KV_REQUIRE('lmdb') as { open(settings: object): RawLmdb };
+    const lmdb = KV_REQUIRE('lmdb') as { open(settings: object): RawLmdb };
     const settings = { path: path.join(dir, 'raw.mdb'), noSubdir: true, maxDbs: 4 };
-    return new LmdbSubject(open(settings));
+    return new LmdbSubject(lmdb.open(settings));
   }
 
   get(key: string): Buffer | undefined {

@@ -39,6 +39,7 @@ describe('backupStatus', () => {
       at: '2026-05-16T23:59:00.000Z',
       bytes: 1,
       streams: 1,
+      stores: 0,
       ms: 5,
       problems: [],
     };

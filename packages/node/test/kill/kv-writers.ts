@@ -6,6 +6,7 @@
  * Arguments: the directory, then for each writer the number of its first operation.
  */
 import { writeSync } from 'node:fs';
+import { hasCode } from '@holdfast/core';
 import { nodeComponents, openNode } from '../../src/index.ts';
 import {
   COUNTER,
@@ -83,11 +84,11 @@ async function increment(): Promise<number> {
     const entry = await shared.getEntry(COUNTER);
     const value = Buffer.from(String(Number(Buffer.from(entry?.value ?? []).toString()) + 1));
     const condition = entry === undefined ? { ifAbsent: true } : { ifVersion: entry.version };
-    const done = await shared
-      .put(COUNTER, value, condition)
-      .catch((error: { code?: string }) => error);
-    if ('version' in done) return done.version;
-    if (done.code !== 'PRECONDITION_FAILED') throw done;
+    try {
+      return (await shared.put(COUNTER, value, condition)).version;
+    } catch (error) {
+      if (!hasCode(error, 'PRECONDITION_FAILED')) throw error;
+    }
   }
 }
 
