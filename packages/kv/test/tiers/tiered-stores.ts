@@ -28,7 +28,7 @@ export function memories(): Required<TierStores> & Record<keyof TierStores, KvSt
 export const QUICK: Pick<TieredSettings, 'id' | 'retry' | 'callTimeoutMs'> = {
   id: 'tiered',
   retry: { deadlineMs: 30, baseMs: 2, maxMs: 10 },
-  callTimeoutMs: 150,
+  callTimeoutMs: 1_500,
 };
 
 export function openTiers(
