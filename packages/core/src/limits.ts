@@ -271,7 +271,7 @@ export const LIMITS = {
   changesPerTurn: 256,
   /** Newest changes as they are sent to those who watch, kept for all of them. */
   sharedChangeFrames: 256,
-  /** Their bytes; a larger one is made for each. */
+  /** Their bytes; the newest is kept in any case. */
   sharedChangeFrameBytes: (2 * MIB) as number,
   /** `Retry-After` on 503 and 507. */
   retryAfterSeconds: 1,

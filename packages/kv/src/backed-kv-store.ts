@@ -298,15 +298,27 @@ export class BackedKvStore implements KvStore {
   ): AsyncGenerator<KvChange, void, undefined> {
     try {
       for await (const change of changes) {
-        if (!change.key.startsWith(prefix)) continue;
-        const { value } = change;
-        yield value === undefined ? change : { ...change, value: Buffer.from(value) };
+        if (change.key.startsWith(prefix)) yield givenChange(change);
       }
     } catch (error) {
       const closed = this.#closing !== undefined && isHoldfastError(error);
       throw closed && error.code === 'ABORTED' ? closedError() : error;
     }
   }
+}
+
+/** Rule 3, once somebody looks: a thousand who watch do not copy a value at once. */
+function givenChange(change: KvChange): KvChange {
+  const { seq, type, key, version, value } = change;
+  if (value === undefined) return change;
+  let copy: Buffer | undefined;
+  return {
+    ...{ seq, type, key, version },
+    get value() {
+      copy ??= Buffer.from(value);
+      return copy;
+    },
+  };
 }
 
 /** Waits for all of them, whatever becomes of the first. */

@@ -56,3 +56,19 @@ describe('a store in memory with limits', () => {
     expect(await store.has('a')).toBe(true);
   });
 });
+
+it('many who watch a large value take the memory of one until they look', async () => {
+  const clock = new NodeClock();
+  await using store = openMemoryKvStore({ clock }, { id: 'watched' });
+  const size = 4_000_000;
+  const watches = Array.from({ length: 40 }, () => store.watch()[Symbol.asyncIterator]());
+  const waiting = watches.map((watch) => watch.next());
+  const before = process.memoryUsage().arrayBuffers;
+  await store.put('large', Buffer.alloc(size, 7));
+  const changes = await Promise.all(waiting);
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(10 * size);
+  const [one, other] = changes.map(({ value }) => value?.value as Uint8Array);
+  one?.fill(0);
+  expect(other?.every((byte) => byte === 7)).toBe(true);
+  expect((await store.get('large'))?.[0]).toBe(7);
+});

@@ -4,7 +4,9 @@
  *
  * Invariants
  * 1. A line break in a key or a value can end no event: all of it travels in JSON.
- * 2. At most `sharedChangeFrames` frames of `sharedChangeFrameBytes` in all are kept.
+ * 2. At most `sharedChangeFrames` frames of `sharedChangeFrameBytes` in all are kept, and the newest in
+ *    any case: it is the large ones that many copies of would not fit into memory.
+ * 3. The value of a change is looked at only to encode it: to look is to copy.
  */
 import { LIMITS } from '@holdfast/core';
 import type { KvChange } from '@holdfast/kv';
@@ -17,7 +19,7 @@ export interface FrameScope {
 }
 
 interface Kept {
-  readonly change: KvChange;
+  readonly change: Omit<KvChange, 'value'>;
   readonly frame: Buffer;
 }
 
@@ -40,10 +42,8 @@ export class ChangeFrames {
     const known = this.#kept.get(name);
     if (known !== undefined && isSame(known.change, change)) return known.frame;
     const frame = encode(change, form);
-    if (known === undefined && frame.length <= LIMITS.sharedChangeFrameBytes / 4) {
-      // Without its value: that is in the frame.
-      this.#keep(name, { change: { ...change, value: undefined }, frame });
-    }
+    const { seq, type, key, version } = change; // I3
+    if (known === undefined) this.#keep(name, { change: { seq, type, key, version }, frame });
     return frame;
   }
 
@@ -52,7 +52,8 @@ export class ChangeFrames {
     this.#bytes += kept.frame.length;
     for (const [oldest, { frame }] of this.#kept) {
       const few = this.#kept.size <= LIMITS.sharedChangeFrames;
-      if (few && this.#bytes <= LIMITS.sharedChangeFrameBytes) return;
+      const small = this.#bytes <= LIMITS.sharedChangeFrameBytes;
+      if ((few && small) || this.#kept.size === 1) return; // I2
       this.#kept.delete(oldest);
       this.#bytes -= frame.length;
     }
@@ -60,11 +61,13 @@ export class ChangeFrames {
 }
 
 /** A store that was made anew counts anew. */
-function isSame(known: KvChange, change: KvChange): boolean {
+function isSame(known: Omit<KvChange, 'value'>, change: KvChange): boolean {
   const { type, key, version } = change;
   return known.type === type && known.key === key && known.version === version;
 }
 
-function encode({ seq, type, key, version, value }: KvChange, form: ValueForm): Buffer {
+function encode(change: KvChange, form: ValueForm): Buffer {
+  const { seq, type, key, version } = change;
+  const value = form === 'none' ? undefined : change.value; // I3
   return eventFrame('change', seq, { type, key, version, ...shownValue(value, form) });
 }
