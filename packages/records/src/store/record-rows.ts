@@ -254,14 +254,15 @@ function readFloorFields(from: ByteReader): { age: number; count: number } {
 
 // -- all rows ----------------------------------------------------------------------------------
 
-function withChecksum(key: string, to: ByteWriter): Buffer {
+/** Rows of other stores of this package have the same frame. */
+export function withChecksum(key: string, to: ByteWriter): Buffer {
   const at = to.length;
   const row = to.u32(0).finish();
   row.writeUInt32LE(checksum(key, row.subarray(0, at)), at);
   return row;
 }
 
-function readRow<Row>(key: string, bytes: Uint8Array, read: (from: ByteReader) => Row): Row {
+export function readRow<Row>(key: string, bytes: Uint8Array, read: (from: ByteReader) => Row): Row {
   const row = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const at = row.length - CHECKSUM_BYTES;
   if (at < 1) throw invalid(`length=${row.length}`);

@@ -1,0 +1,3 @@
+export * from './record-metadata.ts';
+export type { DurableItems } from './durable-items.ts';
+export type { WantedWatch } from './metadata-rows.ts';
