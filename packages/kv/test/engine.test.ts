@@ -2,7 +2,7 @@
 import { hasCode, LIMITS, sleep } from '@holdfast/core';
 import { rebalanceDatabase } from '@holdfast/database';
 import { SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { KvEngine, type KvStore } from '../src/index.ts';
 import { EngineLife, SETTINGS } from './engine-life.ts';
 import { assertNoLeaks, countRows } from './engine-rows.ts';
@@ -319,6 +319,31 @@ describe('the key-value engine', () => {
       const upToDate = store.watch({ since: last })[Symbol.asyncIterator]();
       await store.put('key', Buffer.from('new'));
       expect((await upToDate.next()).value).toMatchObject({ key: 'key', type: 'put' });
+      await life.close();
+    });
+  });
+
+  it('lets others have their turn while it walks over what is in memory', () => {
+    const world = new World();
+    return world.run(async () => {
+      const life = await world.open();
+      const store = life.engine.store('main');
+      for (let from = 0; from < 8_000; from += 4_000) {
+        const operations = Array.from({ length: 4_000 }, (_, at) => {
+          return { type: 'put' as const, key: `k${from + at}`, value: Buffer.of(1) };
+        });
+        await store.batch(operations);
+      }
+      expect(await store.page({ order: 'key', limit: 1 })).toBeDefined(); // all in order now
+      for (const find of [
+        () => store.page({ order: 'created', prefix: 'nobody' }),
+        () => store.page({ order: 'key', reverse: true, limit: 1 }),
+      ]) {
+        const turns = vi.spyOn(world.clock, 'immediate');
+        await find();
+        expect(turns.mock.calls.length).toBeGreaterThanOrEqual(6);
+        turns.mockRestore();
+      }
       await life.close();
     });
   });

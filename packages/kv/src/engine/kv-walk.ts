@@ -30,6 +30,8 @@ import type { StoreKeys } from './store-keys.ts';
 const BATCH_ENTRIES = 128;
 /** What is new in memory is put in order by so many, so that others are not held up. */
 const PLACED_PER_TURN = 2_048;
+/** Positions that one walk passes before others have their turn: what is in memory costs no wait. */
+const WALKED_PER_TURN = 1_024;
 /** Values that are read for one batch; large ones make it end sooner. */
 const MAX_READ_BYTES = 4 * 1024 * 1024;
 /** Values up to this are read before it is known how long they are. */
@@ -135,9 +137,8 @@ export class KvWalk {
   ): AsyncGenerator<readonly Met[], void, undefined> {
     let low = from;
     let batch: Met[] = [];
-    while (!this.#order.place(PLACED_PER_TURN)) {
-      await new Promise<void>((resolve) => this.#clock.immediate(resolve));
-    }
+    let walked = 0;
+    while (!this.#order.place(PLACED_PER_TURN)) await this.#turn();
     for (let ended = false; !ended;) {
       const { collects } = this.#reader;
       const rows = new RowCursor(rowsOfAllShards(this.#host, this.#order.range(low, to)));
@@ -146,6 +147,11 @@ export class KvWalk {
         while (collects === this.#reader.collects) {
           if (rows.isUsedUp) {
             await rows.more();
+            continue; // I2
+          }
+          if (++walked > WALKED_PER_TURN) {
+            walked = 0;
+            await this.#turn();
             continue; // I2
           }
           const met = this.#next(rows, memory.firstAtOrAbove(low));
@@ -166,6 +172,10 @@ export class KvWalk {
       }
     }
     if (batch.length > 0) yield batch;
+  }
+
+  #turn(): Promise<void> {
+    return new Promise((resolve) => this.#clock.immediate(resolve));
   }
 
   /** What comes next, in one turn; `undefined`: the row at the head is not to be given. */
