@@ -4,6 +4,7 @@ export * from './key-pair.ts';
 export * from './member-proof.ts';
 export * from './message-codec.ts';
 export * from './messages.ts';
+export * from './offline/index.ts';
 export * from './metadata/index.ts';
 export * from './neighbourhood.ts';
 export * from './record-descriptor.ts';

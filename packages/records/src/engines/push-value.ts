@@ -22,6 +22,8 @@ export interface PushedValue {
   readonly outcome: FanoutOutcome;
   /** I1 */
   readonly value: VerifiedValue;
+  /** What the push began with. */
+  readonly sent: VerifiedValue;
   /** Two values of one number were met: somebody signed both. */
   readonly conflict: boolean;
   /** I4: a number that was used before, where no value with it is left. */
@@ -47,6 +49,7 @@ export async function pushValue(
   return {
     outcome,
     value: push.winner,
+    sent: given.value,
     conflict: push.conflict,
     floor: agreedFloor(push.floors, Math.max(1, Math.min(count, outcome.there))),
     locked: push.locked,
