@@ -3,27 +3,39 @@
  *
  * | size | field |
  * | --- | --- |
- * | 1 | version, 1 |
+ * | 1 | version, 2 |
  * | 8 | first bytes of the SHA-256 of store, order, direction and prefix |
  * | varint | `seq` of the last entry of the page |
- * | string | its key |
+ * | string | its key, without the prefix |
  * | 4 | CRC-32C of all before |
+ *
+ * The prefix is asked for together with the token: so both fit into a URL, however long they are.
  */
 import { createHash } from 'node:crypto';
-import { ByteReader, ByteWriter, crc32c, hasCode, HoldfastError, LIMITS } from '@holdfast/core';
+import {
+  assert,
+  ByteReader,
+  ByteWriter,
+  crc32c,
+  hasCode,
+  HoldfastError,
+  LIMITS,
+} from '@holdfast/core';
 import type { CreatedPlace } from './kv-backend.ts';
 import type { KvPageOptions } from './kv-store.ts';
 
-const VERSION = 1;
+const VERSION = 2;
 const BINDING_BYTES = 8;
 const CRC_BYTES = 4;
 
 type Bound = Pick<KvPageOptions, 'order' | 'reverse' | 'prefix'>;
 
-/** @param last entry that was given. */
+/** @param last entry that was given: its key begins with the prefix. */
 export function encodePageToken(storeId: string, page: Bound, last: CreatedPlace): string {
+  const { prefix = '' } = page;
+  assert(last.key.startsWith(prefix), 'an entry of a page is none of its prefix');
   const body = new ByteWriter().u8(VERSION).raw(binding(storeId, page)).varint(last.seq);
-  const bytes = body.string(last.key).finish();
+  const bytes = body.string(last.key.slice(prefix.length)).finish();
   return new ByteWriter().raw(bytes).u32(crc32c(bytes)).finish().toString('base64url');
 }
 
@@ -34,7 +46,8 @@ export function decodePageToken(storeId: string, page: Bound, token: string): Cr
   if (bytes.length <= CRC_BYTES || bytes.toString('base64url') !== token) throw invalid();
   const body = bytes.subarray(0, -CRC_BYTES);
   if (bytes.readUInt32LE(body.length) !== crc32c(body)) throw invalid();
-  return readBody(body, binding(storeId, page));
+  const { seq, key } = readBody(body, binding(storeId, page));
+  return { seq, key: `${page.prefix ?? ''}${key}` };
 }
 
 /** A checksum is no seal: whoever wants to can make one up. */
