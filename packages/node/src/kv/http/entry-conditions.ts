@@ -4,7 +4,7 @@
  * was found, so that nobody else's write comes between.
  */
 import { hasCode, HoldfastError, LIMITS } from '@holdfast/core';
-import type { KvAck, KvStore } from '@holdfast/kv';
+import type { KvAck, KvEntry } from '@holdfast/kv';
 import { parseStrongTags } from '@holdfast/streams';
 
 export type WriteCondition =
@@ -53,13 +53,13 @@ export interface StoreCondition {
 
 /**
  * Writes under the condition.
+ * @param find the entry as it is now.
  * @param write called again while others are quicker.
  * @throws `PRECONDITION_FAILED`, and `COMMIT_QUEUE_FULL` when others are quicker for ever.
  */
 export function writeUnder(
   condition: WriteCondition,
-  store: KvStore,
-  key: string,
+  find: () => Promise<KvEntry | undefined>,
   write: (condition: StoreCondition) => Promise<KvAck>,
 ): Promise<KvAck> {
   switch (condition.kind) {
@@ -68,24 +68,23 @@ export function writeUnder(
     case 'absent':
       return write({ ifAbsent: true });
     case 'present':
-      return writeFound(undefined, store, key, write);
+      return writeFound(undefined, find, write);
     case 'versions': {
       const { versions } = condition;
       const [only] = versions;
       if (versions.length === 1 && only !== undefined) return write({ ifVersion: only });
-      return writeFound(versions, store, key, write);
+      return writeFound(versions, find, write);
     }
   }
 }
 
 async function writeFound(
   versions: readonly number[] | undefined,
-  store: KvStore,
-  key: string,
+  find: () => Promise<KvEntry | undefined>,
   write: (condition: StoreCondition) => Promise<KvAck>,
 ): Promise<KvAck> {
   for (let tries = 0; tries < LIMITS.maxConditionTries; tries++) {
-    const found = (await store.getEntry(key))?.version;
+    const found = (await find())?.version;
     if (found === undefined || versions?.includes(found) === false) {
       throw new HoldfastError('PRECONDITION_FAILED', 'the entry is not the expected one', {
         details: found === undefined ? {} : { version: found },

@@ -62,13 +62,19 @@ function assertMatch(ifMatch: string, version: number): void {
   });
 }
 
+/** Looks for the entry as every other read does: with its value, so not too many at a time. */
+function findOf(exchange: KvExchange): () => Promise<KvEntry | undefined> {
+  const { store, target } = exchange;
+  return () => exchange.read(() => store.getEntry(target.key));
+}
+
 export function putEntry(exchange: KvExchange): void {
   const { fields, store, target } = exchange;
   refuseCodings(fields);
   const condition = parseCondition(fields);
   const expiry = parseEntryExpiry(fields);
   collectBody(exchange, (body) => {
-    const written = writeUnder(condition, store, target.key, (decided) =>
+    const written = writeUnder(condition, findOf(exchange), (decided) =>
       store.put(target.key, body, { ...decided, ...expiry }),
     );
     exchange.answer(written, ({ version }) => {
@@ -86,7 +92,7 @@ export function deleteEntry(exchange: KvExchange): void {
   if (condition.kind === 'absent') {
     throw new HoldfastError('INVALID_HEADER', 'what is deleted is there: if-none-match is refused');
   }
-  const written = writeUnder(condition, store, target.key, ({ ifVersion }) =>
+  const written = writeUnder(condition, findOf(exchange), ({ ifVersion }) =>
     store.del(target.key, { ifVersion }),
   );
   exchange.answer(written, ({ changed }) =>

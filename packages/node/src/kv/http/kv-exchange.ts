@@ -1,6 +1,6 @@
 /** One request for key-value stores and its answer, with what was parsed of it, and ways to answer. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Clock, HoldfastError, Logger } from '@holdfast/core';
+import { type Clock, HoldfastError, type Logger } from '@holdfast/core';
 import type { KvStore } from '@holdfast/kv';
 import {
   answerProblem,
@@ -44,6 +44,7 @@ export class KvExchange {
   readonly response: ServerResponse;
   readonly fields: KvFields;
   readonly target: KvTarget;
+  #gone: AbortController | undefined;
 
   constructor(
     context: KvContext,
@@ -62,6 +63,19 @@ export class KvExchange {
   /** Throws `INVALID_ENTRY_KEY` for a name that no store has. */
   get store(): KvStore {
     return this.context.stores.store(this.target.store);
+  }
+
+  /** Ends when the client leaves before it has its answer: nobody works for nobody. */
+  get gone(): AbortSignal {
+    if (this.#gone !== undefined) return this.#gone.signal;
+    const gone = new AbortController();
+    this.#gone = gone;
+    const { response } = this;
+    response.once('close', () => {
+      if (!response.writableFinished) gone.abort();
+    });
+    if (response.destroyed) gone.abort();
+    return gone.signal;
   }
 
   /** Appends what goes on every answer. Nothing here is for caches: versions are asked for anew. */
@@ -96,9 +110,12 @@ export class KvExchange {
     );
   }
 
-  /** Reads of the store, as many at a time as may be. */
+  /** Reads of the store, as many at a time as may be. Who left meanwhile reads nothing. */
   read<Result>(read: () => Promise<Result>): Promise<Result> {
-    return this.context.reads.run(this.target.store, read);
+    return this.context.reads.run(this.target.store, () => {
+      if (!this.response.destroyed) return read();
+      throw new HoldfastError('ABORTED', 'the client left');
+    });
   }
 
   /** The answer to what `work` comes to. */

@@ -42,6 +42,7 @@ export function listEntries(exchange: KvExchange): void {
     reverse: query.flag('reverse'),
     prefix: query.get('prefix') || undefined,
     token: query.get('token') || undefined,
+    signal: exchange.gone,
   };
   const { store } = exchange;
   const read = exchange.read(() => boundedPage(store, page, limit, form));

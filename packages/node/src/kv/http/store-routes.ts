@@ -21,15 +21,11 @@ export function batchEntries(exchange: KvExchange): void {
 
 /** Everything goes only when it is said. A client that leaves ends it where it is. */
 export function clearStore(exchange: KvExchange): void {
-  const { target, store, response } = exchange;
+  const { target, store } = exchange;
   const prefix = target.query.get('prefix');
   const all = target.query.flag('all');
   if (all === (prefix !== undefined) || prefix === '') {
     throw new HoldfastError('INVALID_QUERY', 'say what is to be deleted: prefix, key, or all=true');
   }
-  const gone = new AbortController();
-  response.once('close', () => {
-    if (!response.writableFinished) gone.abort();
-  });
-  exchange.answer(store.clear({ prefix, signal: gone.signal }), () => exchange.reply(204));
+  exchange.answer(store.clear({ prefix, signal: exchange.gone }), () => exchange.reply(204));
 }
