@@ -364,7 +364,7 @@ export const ERROR_CODES = {
   /** The signed record is there already, with this owner and schema. Do: open it. */
   RECORD_EXISTS: 'conflict',
   /** The signed record is not open here. Do: open it first. */
-  RECORD_NOT_OPEN: 'conflict', // reserved: the engines of records
+  RECORD_NOT_OPEN: 'conflict',
 
   // fenced
   /**

@@ -11,6 +11,7 @@ export * from './record-descriptor.ts';
 export * from './record-key.ts';
 export * from './record-store.ts';
 export * from './records.ts';
+export * from './open-records/index.ts';
 export * from './peers/index.ts';
 export * from './fanout/index.ts';
 export * from './engines/index.ts';
