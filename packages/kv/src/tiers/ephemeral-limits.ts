@@ -43,6 +43,11 @@ export class EphemeralLimits {
     });
   }
 
+  /** It was there before anything that was written here. */
+  found(key: string, bytes: number): void {
+    if (this.#used.peek(key) === undefined) this.wrote(key, bytes);
+  }
+
   read(key: string): void {
     this.#used.get(key);
   }

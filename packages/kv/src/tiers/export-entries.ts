@@ -97,13 +97,25 @@ async function* linesOf(
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let rest = '';
   for await (const chunk of chunks) {
-    rest += typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
-    const lines = rest.split('\n');
-    rest = lines.pop() ?? '';
+    const [first = '', ...others] = textOf(chunk, decoder).split('\n');
+    // A long line comes in many pieces: each is looked at once.
+    rest += first;
     if (rest.length > LIMITS.maxExportLineChars) throw invalid('a line is too long', 0);
-    yield* lines;
+    for (const line of others) {
+      yield rest;
+      rest = line;
+    }
   }
   if (rest !== '') throw invalid('it is cut off', 0);
+}
+
+function textOf(chunk: Uint8Array | string, decoder: InstanceType<typeof TextDecoder>): string {
+  if (typeof chunk === 'string') return chunk;
+  try {
+    return decoder.decode(chunk, { stream: true });
+  } catch {
+    throw invalid('it is no text', 0);
+  }
 }
 
 function parse(line: string, at: number): Record<string, unknown> {

@@ -26,13 +26,13 @@ export async function* migratePrimary(
   const either = signal === undefined ? core.signal : AbortSignal.any([signal, core.signal]);
   const tier = new Tier(core.parts, 'target', to, settings);
   const target = new TierWriter(tier, UNFENCED);
-  if (tiers.target !== undefined)
-    throw new HoldfastError('TIER_MISMATCH', 'a migration is under way');
+  assertOnly(core);
   const epoch = Math.max(tiers.epoch, await new TierFence(tier, '').newest()) + 1;
   await markTarget(tier, core.parts.settings.id);
+  assertOnly(core);
   tiers.target = target;
   try {
-    await core.lanes.idle(); // every write from here on goes to it too
+    await core.settled(); // every write from here on goes to it too
     const options = { direction: 'primary-wins', signal: either } as const;
     const copied = await core.exclusively(() =>
       mendTiers(core.mending, tiers.primary, target, options),
@@ -43,12 +43,17 @@ export async function* migratePrimary(
       mendTiers(core.mending, tiers.primary, target, options),
     );
     yield { phase: 'verify', entries: left.compared };
-    await core.lanes.alone(() => cutOver(core, tier, epoch)); // I2
+    await core.alone(() => cutOver(core, tier, epoch)); // I2
     yield { phase: 'done', entries: left.compared };
   } finally {
     tiers.target = undefined;
     outbox.release('target');
   }
+}
+
+function assertOnly({ parts }: TieredCore): void {
+  if (parts.tiers.target === undefined) return;
+  throw new HoldfastError('TIER_MISMATCH', 'a migration is under way');
 }
 
 async function cutOver(core: TieredCore, tier: Tier, epoch: number): Promise<void> {

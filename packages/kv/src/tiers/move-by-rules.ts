@@ -39,6 +39,8 @@ async function move(
 ): Promise<number> {
   let moved = 0;
   let chunk: KvEntry[] = [];
+  let bytes = 0;
+  const most = Math.min(...to.map(({ tier }) => tier.store.capabilities.maxBatchBytes)) / 2;
   const go = async (): Promise<void> => {
     const operations = chunk.map((entry): TierOperation => ({
       number: entry.version,
@@ -51,10 +53,14 @@ async function move(
     for (const writer of leave) await writer.replace(gone);
     moved += chunk.length;
     chunk = [];
+    bytes = 0;
   };
   for await (const entry of from.tier.store.entries()) {
     if (isReserved(entry.key) || !isWrong(entry)) continue;
+    const size = entry.key.length * 3 + entry.value.length;
+    if (chunk.length > 0 && bytes + size > most) await go();
     chunk.push(entry);
+    bytes += size;
     if (chunk.length >= MOVED_TOGETHER) await go();
   }
   if (chunk.length > 0) await go();

@@ -8,6 +8,7 @@ import {
   SILENT,
 } from '@holdfast/core';
 import type { KvStore } from '../kv-store.ts';
+import { findEphemeral } from './find-ephemeral.ts';
 import { LocalJournal } from './local-journal.ts';
 import { moveByRules } from './move-by-rules.ts';
 import { Outbox } from './outbox.ts';
@@ -54,7 +55,7 @@ export async function openTieredKvStore(
   const primary = tier('primary', stores.primary);
   const backup = stores.backup && tier('backup', stores.backup);
   const ephemeral = stores.ephemeral && tier('ephemeral', stores.ephemeral);
-  await unlessAway(assertNotRestoring(stores.primary));
+  await unlessAway(primary.read(assertNotRestoring));
 
   const resting = await local.read(readTierState);
   const owner = resting.owner || components.random.bytes(OWNER_BYTES).toString('hex');
@@ -163,19 +164,6 @@ async function placeByRules(
   }
   await tier.write((store) => store.put(RULES_KEY, Buffer.from(rules.id)));
   await core.save({ rulesId: rules.id });
-}
-
-/** What the limits have to know of. */
-async function findEphemeral({ limits, parts }: TieredCore): Promise<void> {
-  const { ephemeral } = parts.tiers;
-  if (!limits.bounded || ephemeral === undefined) return;
-  const found: { key: string; version: number; bytes: number }[] = [];
-  for await (const { key, version, value } of ephemeral.tier.store.entries()) {
-    if (parts.rules.isEphemeral(key)) found.push({ key, version, bytes: value.length });
-  }
-  for (const { key, bytes } of found.toSorted((a, b) => a.version - b.version)) {
-    limits.wrote(key, bytes);
-  }
 }
 
 function assertSettings(

@@ -57,6 +57,8 @@ export class Outbox {
   /** How many of its operations are being removed. */
   readonly #leaving = new Map<string, number>();
   readonly #waiting = new Set<() => void>();
+  /** To which tier how many are owed. */
+  readonly #counts = new Map<TierName, number>();
   #bytes = 0;
 
   constructor(components: { readonly clock: Clock }, journal: LocalJournal, bounds: OutboxBounds) {
@@ -122,9 +124,7 @@ export class Outbox {
   }
 
   countFor(tier: TierName): number {
-    let count = 0;
-    for (const { to } of this.#owed.values()) if (to.has(tier)) count++;
-    return count;
+    return this.#counts.get(tier) ?? 0;
   }
 
   /** Rule 8. */
@@ -177,7 +177,7 @@ export class Outbox {
 
   /** The tier has it. */
   done(owed: Owed, tier: TierName): void {
-    owed.to.delete(tier);
+    if (owed.to.delete(tier)) this.#count(tier, -1);
     if (owed.to.size === 0 && this.isOwed(owed)) this.#forget(owed);
   }
 
@@ -192,7 +192,7 @@ export class Outbox {
   }
 
   /** Whoever waits looks again. */
-  close(): void {
+  wake(): void {
     for (const go of [...this.#waiting]) go();
   }
 
@@ -229,6 +229,7 @@ export class Outbox {
     this.#owed.set(number, owed);
     this.#byKey.set(key, owed);
     this.#bytes += bytes;
+    for (const tier of owed.to) this.#count(tier, 1);
     return owed;
   }
 
@@ -236,8 +237,14 @@ export class Outbox {
     this.#owed.delete(owed.number);
     if (this.#byKey.get(owed.key) === owed) this.#byKey.delete(owed.key);
     this.#bytes -= owed.bytes;
+    for (const tier of owed.to) this.#count(tier, -1);
+    owed.to.clear();
     this.#remove(owed.number, owed.key);
     for (const go of [...this.#waiting]) go();
+  }
+
+  #count(tier: TierName, by: number): void {
+    this.#counts.set(tier, this.countFor(tier) + by);
   }
 
   /** I4. */

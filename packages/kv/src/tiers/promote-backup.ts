@@ -16,15 +16,11 @@ import { isTransient, Tier, type TierComponents } from './tier.ts';
 export async function promoteBackup(core: TieredCore, force: boolean): Promise<{ epoch: number }> {
   const { tiers, outbox, logger } = core.parts;
   if (tiers.backup === undefined) throw noBackup();
-  if (tiers.behind && !force) {
-    throw new HoldfastError(
-      'TIER_MISMATCH',
-      'tiers do not fit together: the backup is behind, repair it, or force the promotion',
-    );
-  }
-  return core.lanes.alone(async () => {
+  if (tiers.behind && !force) throw behind();
+  return core.alone(async () => {
     const backup = tiers.backup;
     if (backup === undefined) throw noBackup();
+    if (tiers.behind && !force) throw behind(); // left behind by a write that was waited for
     const old = tiers.primary;
     const epoch = Math.max(tiers.epoch, await backup.newest()) + 1;
     await core.save({ moving: epoch });
@@ -61,6 +57,13 @@ export async function promoteBackup(core: TieredCore, force: boolean): Promise<{
     outbox.release('primary');
     return { epoch };
   });
+}
+
+function behind(): HoldfastError {
+  return new HoldfastError(
+    'TIER_MISMATCH',
+    'tiers do not fit together: the backup is behind, repair it, or force the promotion',
+  );
 }
 
 /** Whoever still writes to it is fenced, whoever opens it is told. */

@@ -10,6 +10,7 @@
  * 3. A target with entries is refused, unless `overwrite`: then the higher version stays, and what the
  *    source does not have stays too.
  * 4. The newest epoch of the source comes last: who wrote to the source before has to be taken over.
+ * 5. A source that gives nothing, as a file that is no export, leaves the target as it was.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { HoldfastError, LIMITS } from '@holdfast/core';
@@ -56,15 +57,18 @@ export async function* restoreTier(
 ): AsyncGenerator<CopyProgress & { readonly report?: RestoreReport }, void, undefined> {
   const { from, to, overwrite = false } = options;
   await assertTarget(from.id, to, overwrite);
-  const mark = Buffer.from(JSON.stringify({ from: from.id }));
-  await to.put(RESTORE_KEY, mark); // I1
-  await to.del(RULES_KEY); // those of the source, or none
   const digest = createHash('sha256');
   const epochs: number[] = [];
   let entries = 0;
   let putting: Promise<void> = Promise.resolve();
+  const source = batches(options, epochs);
   try {
-    for await (const batch of batches(options, epochs)) {
+    let next = await source.next(); // I5
+    const mark = Buffer.from(JSON.stringify({ from: from.id }));
+    await to.put(RESTORE_KEY, mark); // I1
+    await to.del(RULES_KEY); // those of the source, or none
+    for (; next.done !== true; next = await source.next()) {
+      const batch = next.value;
       for (const entry of batch) digestEntry(digest, entry);
       await putting;
       // While this one is put the next one is read.
@@ -74,6 +78,7 @@ export async function* restoreTier(
       yield { phase: 'copy', entries };
     }
   } finally {
+    await source.return();
     await putting;
   }
   const sha256 = digest.digest('hex');

@@ -30,6 +30,7 @@ export interface TierDrainParts {
   readonly lanes: KeyLanes;
   readonly outbox: Outbox;
   readonly onFenced: (error: HoldfastError) => void;
+  readonly onBrought: (operations: readonly TierOperation[]) => void;
   /** What is owed can no more be read. */
   readonly onLost: () => Promise<void>;
 }
@@ -111,6 +112,8 @@ export class TierDrain {
 
   #next(): Owed[] {
     const chosen: Owed[] = [];
+    // Kicked with every write: nothing is walked through for nobody.
+    if (this.#parts.outbox.countFor(this.#name) === 0) return chosen;
     const most = this.#parts.tiers.writer(this.#name)?.tier.store.capabilities.maxBatchBytes ?? 0;
     let bytes = 0;
     for (const owed of this.#parts.outbox.all()) {
@@ -135,6 +138,7 @@ export class TierDrain {
     if (operations.length > 0) {
       await cut('tiers.drain');
       await tiers.writer(this.#name)?.bringAgain(operations);
+      this.#parts.onBrought(operations);
       await cut('tiers.drained');
     }
     for (const each of still) outbox.done(each, this.#name);

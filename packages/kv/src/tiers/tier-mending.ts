@@ -4,7 +4,7 @@
  * Invariants
  * 1. A key is mended within its lane, and only if nobody wrote it since it was compared and nothing is
  *    owed for it: whoever wrote it brings, or owes, the newest to both.
- * 2. Nothing is removed from a copy because of a primary that has no entries at all.
+ * 2. Nothing is removed from one side because the other one has no entries at all.
  */
 import { type Clock, HoldfastError, LIMITS } from '@holdfast/core';
 import type { KeyInterval } from '../kv-backend.ts';
@@ -69,13 +69,13 @@ export async function mendTiers(
     removedFromBackup: 0,
     removedFromPrimary: 0,
   };
-  const empty = { primary: true };
+  const seen = { primary: false, backup: false };
   let chunk: Compared[] = [];
   const mend = async (): Promise<void> => {
     const taken = chunk;
     chunk = [];
     if (taken.length === 0) return;
-    const mending = new Mending(parts, primary, backup, options.direction, empty.primary);
+    const mending = new Mending(parts, primary, backup, options.direction, { ...seen });
     await mending.mend(taken, report, dryRun);
   };
   parts.writes.touched = new Set();
@@ -84,7 +84,8 @@ export async function mendTiers(
       await pace.one(signal);
       if (signal.aborted) throw signal.reason;
       report.compared++;
-      if (compared.one !== undefined || compared.corrupt === 'one') empty.primary = false;
+      seen.primary ||= compared.one !== undefined || compared.corrupt === 'one';
+      seen.backup ||= compared.other !== undefined || compared.corrupt === 'other';
       if (!isSame(compared)) chunk.push(compared);
       if (chunk.length >= LIMITS.drainedPerBatch) await mend();
     }
@@ -100,20 +101,20 @@ class Mending {
   readonly #primary: TierWriter;
   readonly #backup: TierWriter;
   readonly #direction: MendOptions['direction'];
-  readonly #emptySoFar: boolean;
+  readonly #seen: Readonly<Record<'primary' | 'backup', boolean>>;
 
   constructor(
     parts: TierMendingParts,
     primary: TierWriter,
     backup: TierWriter,
     direction: MendOptions['direction'],
-    emptySoFar: boolean,
+    seen: Readonly<Record<'primary' | 'backup', boolean>>,
   ) {
     this.#parts = parts;
     this.#primary = primary;
     this.#backup = backup;
     this.#direction = direction;
-    this.#emptySoFar = emptySoFar;
+    this.#seen = seen;
   }
 
   async mend(chunk: readonly Compared[], report: Counts, dryRun: boolean): Promise<void> {
@@ -149,7 +150,8 @@ class Mending {
   async #do(step: Step, chunk: readonly Compared[]): Promise<void> {
     const toBackup = step === 'copiedToBackup' || step === 'removedFromBackup';
     const writer = toBackup ? this.#backup : this.#primary;
-    if (step === 'removedFromBackup') await this.#assertNotEmpty();
+    if (step === 'removedFromBackup') await this.#assertNotEmpty('primary', this.#primary);
+    if (step === 'removedFromPrimary') await this.#assertNotEmpty('backup', this.#backup);
     const removes = step.startsWith('removed');
     const plain: TierOperation[] = [];
     const forced: TierOperation[] = [];
@@ -169,14 +171,14 @@ class Mending {
   }
 
   /** I2. */
-  async #assertNotEmpty(): Promise<void> {
-    if (!this.#emptySoFar) return;
-    for await (const key of this.#primary.tier.store.keys()) {
+  async #assertNotEmpty(side: 'primary' | 'backup', { tier }: TierWriter): Promise<void> {
+    if (this.#seen[side]) return;
+    for await (const key of tier.store.keys()) {
       if (this.#parts.isDurable(key)) return;
     }
     throw new HoldfastError(
       'TIER_MISMATCH',
-      'tiers do not fit together: the primary has no entries, and the backup would lose all of its',
+      `tiers do not fit together: the ${side} has no entries, and the other one would lose all of its`,
     );
   }
 }

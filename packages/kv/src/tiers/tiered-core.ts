@@ -58,8 +58,9 @@ export class TieredCore {
   readonly writes: TieredWrites;
   readonly drains: ReadonlyMap<TierName, TierDrain>;
   readonly #ended = new AbortController();
-  readonly #feeds: Promise<void>[] = [];
+  readonly #alongside: Promise<void>[] = [];
   #state: TierState;
+  #saving: Promise<void> = Promise.resolve();
   #work: Promise<unknown> = Promise.resolve();
   #fillTimer: Timer | undefined;
   #filling: Promise<void> | undefined;
@@ -84,7 +85,8 @@ export class TieredCore {
     );
     const onFenced = (error: HoldfastError): void => this.writes.fence(error);
     const onLost = (): Promise<void> => this.leaveBehind();
-    const drainParts = { clock, random, tiers, lanes, outbox, onFenced, onLost };
+    const onBrought = this.writes.touch.bind(this.writes);
+    const drainParts = { clock, random, tiers, lanes, outbox, onFenced, onBrought, onLost };
     this.drains = new Map(DRAINED.map((name) => [name, new TierDrain(drainParts, name)]));
     ring.begin(lastChange);
   }
@@ -126,9 +128,15 @@ export class TieredCore {
     for (const drain of this.drains.values()) drain.kick();
   }
 
-  async save(change: Partial<TierState>): Promise<void> {
-    this.#state = { ...this.#state, ...change };
-    await this.parts.journal.commit([stateOperation(this.#state)]);
+  /** One after the other; what the local store did not take is not so. */
+  save(change: Partial<TierState>): Promise<void> {
+    const saved = this.#saving.then(async () => {
+      const state = { ...this.#state, ...change };
+      await this.parts.journal.commit([stateOperation(state)]);
+      this.#state = state;
+    });
+    this.#saving = saved.catch(() => undefined);
+    return saved;
   }
 
   /** I1. */
@@ -139,6 +147,21 @@ export class TieredCore {
     });
     this.#work = done.catch(() => undefined);
     return done;
+  }
+
+  /** Resolves when every write that is under way has ended. */
+  settled(): Promise<void> {
+    return this.writes.withoutWaiting(() => this.lanes.idle());
+  }
+
+  /** I3. */
+  alone<Result>(work: () => Promise<Result>): Promise<Result> {
+    return this.writes.withoutWaiting(() => this.lanes.alone(work));
+  }
+
+  /** Work that ends with the signal, and that the end of the store waits for. */
+  alongside(work: Promise<void>): void {
+    this.#alongside.push(work);
   }
 
   /** Nothing is owed to the backup any more: it is filled when it is there. I2. */
@@ -159,8 +182,9 @@ export class TieredCore {
     if (backup === undefined) throw noBackup();
     if (options.dryRun === true) return mendTiers(this.mending, tiers.primary, backup, options);
     const wasBehind = tiers.behind;
+    if (wasBehind && options.direction === 'backup-wins') throw lacking();
     tiers.filling = true;
-    await this.lanes.idle(); // every write from here on goes to both
+    await this.settled(); // every write from here on goes to both
     await this.drains.get('backup')?.finish();
     const direction =
       wasBehind && options.direction === 'by-version' ? 'primary-wins' : options.direction;
@@ -182,7 +206,7 @@ export class TieredCore {
     await this.#filling;
     for (const drain of this.drains.values()) await drain.close();
     await this.limits.settled();
-    await Promise.all(this.#feeds);
+    await Promise.all(this.#alongside);
     journal.close();
     try {
       await journal.flush();
@@ -191,7 +215,7 @@ export class TieredCore {
     } finally {
       journal.tier.close();
       for (const [, { tier }] of tiers.all()) tier.close();
-      outbox.close();
+      outbox.wake();
     }
   }
 
@@ -200,7 +224,7 @@ export class TieredCore {
     this.#fillTimer?.cancel();
     this.writes.end();
     this.#ended.abort(closedError());
-    this.parts.outbox.close();
+    this.parts.outbox.wake();
   }
 
   #feed(name: 'primary' | 'ephemeral'): void {
@@ -219,7 +243,7 @@ export class TieredCore {
         this.ring.wake();
       },
     );
-    this.#feeds.push(feed);
+    this.alongside(feed);
   }
 
   #fillSoon(afterMs: number): void {
@@ -271,6 +295,13 @@ export class TieredCore {
       this.ring.wake();
     });
   }
+}
+
+function lacking(): HoldfastError {
+  return new HoldfastError(
+    'TIER_MISMATCH',
+    'tiers do not fit together: the backup is behind, the primary would lose what it lacks',
+  );
 }
 
 export function noBackup(): HoldfastError {

@@ -66,7 +66,7 @@ export class OpenTieredKvStore extends BackedKvStore implements TieredKvStore {
       tiers: states,
       owed: { operations: outbox.size, bytes: outbox.bytes, oldestMs: outbox.oldestMs },
       divergent: outbox.size,
-      fenced: this.#core.writes.isFenced,
+      fenced: this.#core.writes.fenced !== undefined,
     };
   }
 
@@ -90,6 +90,8 @@ export class OpenTieredKvStore extends BackedKvStore implements TieredKvStore {
       this.#assertOpen();
       if (signal?.aborted) throw abortedError(signal);
       if (outbox.size === 0) return;
+      const { fenced } = this.#core.writes;
+      if (fenced !== undefined) throw fenced; // what it owes it brings nowhere any more
       const less = outbox.less(signal);
       this.#core.kick();
       await less;

@@ -27,8 +27,8 @@
  * Outages
  * 7. What is not needed for a call cannot fail it: reads ask no backup, durable keys no ephemeral
  *    tier, and a namespace without ephemeral keys neither. Writes need a backup as rule 2 says.
- * 8. What is owed is bounded by operations, bytes and age. Beyond: `block` waits, `fail` is
- *    `LAG_LIMIT` before anything happens, `degrade` goes on without the backup, which then is
+ * 8. What is owed is bounded by operations, bytes and age. Beyond: `block` waits, but for work on
+ *    whole tiers, which waits for writes itself; `fail` is `LAG_LIMIT` before anything happens, `degrade` goes on without the backup, which then is
  *    `behind` and is filled again by itself. What is owed twice for one key is owed once.
  * 9. A tier is tried again within a deadline, with full jitter; one that says `retries` is not. A
  *    call that takes longer than `callTimeoutMs` failed, with an effect that is not known.

@@ -65,8 +65,10 @@ export class TieredWrites {
   readonly #onDegrade: () => Promise<void>;
   /** Runs that wait and can be joined, by their key. */
   readonly #joinable = new Map<string, Call[]>();
-  /** Keys of writes since somebody began to look, while somebody copies. */
+  /** Keys of which a tier got something since somebody began to look, while somebody copies. */
   touched: Set<string> | undefined;
+  /** How many wait for writes to end. */
+  #awaited = 0;
   #fenced: HoldfastError | undefined;
   #ended = false;
   superseded = 0;
@@ -84,8 +86,27 @@ export class TieredWrites {
     this.#onDegrade = onDegrade;
   }
 
-  get isFenced(): boolean {
-    return this.#fenced !== undefined;
+  get fenced(): HoldfastError | undefined {
+    return this.#fenced;
+  }
+
+  touch(operations: Iterable<{ readonly key: string }>): void {
+    if (this.touched === undefined) return;
+    for (const { key } of operations) this.touched.add(key);
+  }
+
+  /**
+   * For work that waits until writes ended: none of them waits for room in what is owed meanwhile, as
+   * that may come only from the work, or never.
+   */
+  async withoutWaiting<Result>(work: () => Promise<Result>): Promise<Result> {
+    this.#awaited++;
+    this.#parts.outbox.wake();
+    try {
+      return await work();
+    } finally {
+      this.#awaited--;
+    }
   }
 
   write(writes: readonly KvWrite[], signal: AbortSignal | undefined): Promise<readonly KvAck[]> {
@@ -103,6 +124,7 @@ export class TieredWrites {
   /** I4. */
   fence(error: HoldfastError): void {
     this.#fenced ??= error;
+    this.#parts.outbox.wake();
   }
 
   /** Writes that wait for room end. */
@@ -185,6 +207,7 @@ export class TieredWrites {
       if (!conditional) return owed.facts;
       const operation = await outbox.read(owed);
       if (operation !== undefined) await writer.bringAgain([operation]);
+      this.touch([owed]);
       outbox.done(owed, name);
     }
     if (!ephemeral) {
@@ -222,7 +245,7 @@ export class TieredWrites {
     }
     for (const { key, entry } of durable) this.#parts.facts.set(key, entry && factsIn(entry));
     for (const { key, entry } of ephemeral) this.#parts.limits.wrote(key, entry?.value.length);
-    for (const { key } of operations) this.touched?.add(key);
+    this.touch(operations);
   }
 
   get #ephemeral(): TierWriter {
@@ -248,7 +271,7 @@ export class TieredWrites {
       if (this.#fenced !== undefined) throw this.#fenced;
       if (this.#ended) throw closedError();
       if (signal?.aborted) throw abortedError(signal);
-      if (this.#settings.onOwedLimit === 'fail') throw lagLimit(outbox);
+      if (this.#settings.onOwedLimit === 'fail' || this.#awaited > 0) throw lagLimit(outbox);
       if (this.#settings.onOwedLimit === 'degrade' && tiers.writtenBackup !== undefined) {
         await this.#onDegrade();
         continue;
@@ -274,6 +297,7 @@ export class TieredWrites {
       }),
     );
     for (const each of owed) each.busy = false;
+    if (!nothingHappened(outcomes)) this.touch(durable);
     this.#settle(outcomes, owed);
   }
 
