@@ -9,7 +9,7 @@
  *
  * Owner: who opened the backend; the store closes it.
  */
-import { type Clock, type Effect, isHoldfastError, LIMITS } from '@holdfast/core';
+import { type Clock, type Effect, hasCode, isHoldfastError, LIMITS } from '@holdfast/core';
 import { assertCount, checkBatch } from './checked-writes.ts';
 import { isExpired } from './decide-write.ts';
 import { EntryWalk } from './entry-walk.ts';
@@ -21,6 +21,7 @@ import type {
   KvCallOptions,
   KvCapabilities,
   KvChange,
+  KvDeleteOperation,
   KvDeleteOptions,
   KvEntry,
   KvOperation,
@@ -150,19 +151,45 @@ export class BackedKvStore implements KvStore {
     return { entries, next: undefined };
   }
 
+  /** Rule 12: what is put from now on has a version above all there are, and stays. */
   async clear(range: KvRange = {}): Promise<void> {
-    let chunk: string[] = [];
+    const { signal } = range;
+    this.#enter(signal);
+    const highest = this.#backend.highestVersion?.();
+    if (this.#writes.size > 0) {
+      const before = Promise.allSettled([...this.#writes]); // rule 5
+      await (signal === undefined ? before : unlessEnded(signal, before, 'none'));
+    }
+    let chunk: KvDeleteOperation[] = [];
     const drop = async (): Promise<void> => {
-      const dels = chunk.map((key) => ({ type: 'del' as const, key }));
+      const dropped = chunk;
       chunk = [];
-      const writes = this.capabilities.atomicBatch ? [dels] : dels.map((del) => [del]);
-      await allOf(writes.map((write) => this.#write(write, range.signal)));
+      await this.#drop(dropped, signal);
     };
-    for await (const key of this.keys(range)) {
-      chunk.push(key);
+    const there = ({ version }: KvEntry): boolean => version <= (highest ?? Infinity);
+    for await (const { key, version } of this.#walk(range, doomedOf, there)) {
+      chunk.push({ type: 'del', key, ifVersion: highest === undefined ? undefined : version });
       if (chunk.length >= LIMITS.clearedPerBatch) await drop();
     }
     if (chunk.length > 0) await drop();
+  }
+
+  /** Those that were written again meanwhile stay. */
+  async #drop(dels: readonly KvDeleteOperation[], signal: AbortSignal | undefined): Promise<void> {
+    if (this.capabilities.atomicBatch) {
+      try {
+        await this.#write(dels, signal);
+        return;
+      } catch (error) {
+        if (!hasCode(error, 'PRECONDITION_FAILED')) throw error;
+      }
+    }
+    const each = dels.map((del) =>
+      this.#write([del], signal).catch((error: unknown) => {
+        if (!hasCode(error, 'PRECONDITION_FAILED')) throw error;
+      }),
+    );
+    await allOf(each);
   }
 
   watch(options: KvWatchOptions = {}): AsyncIterable<KvChange> {
@@ -235,24 +262,29 @@ export class BackedKvStore implements KvStore {
     return signal === undefined ? done : unlessEnded(signal, done, 'unknown');
   }
 
-  #walk<T>(range: KvRange, pick: (entry: KvEntry) => T): AsyncIterable<T> {
+  #walk<T>(
+    range: KvRange,
+    pick: (entry: KvEntry) => T,
+    wants?: (entry: KvEntry) => boolean,
+  ): AsyncIterable<T> {
     const { signal, limit = Infinity } = range;
     return new EntryWalk<KvEntry, T>({
-      open: () => this.#steps(this.#scan(range), signal),
+      // What is not wanted does not count: the backend may not stop at the limit then.
+      open: () => this.#steps(this.#scan(range, wants !== undefined), signal),
       check: () => this.#enter(signal),
-      wants: (entry) => this.#lives(entry),
+      wants: (entry) => this.#lives(entry) && wants?.(entry) !== false,
       pick,
       limit,
     });
   }
 
-  #scan(range: KvRange): AsyncIterable<readonly KvEntry[]> {
+  #scan(range: KvRange, beyondLimit: boolean): AsyncIterable<readonly KvEntry[]> {
     const { signal, reverse = false, limit = Infinity } = range;
     this.#enter(signal);
     if (limit !== Infinity) assertCount('limit', limit);
     const interval = intervalOf(range);
     if (limit === 0 || isEmptyInterval(interval)) return nothing();
-    return this.#backend.scan(interval, { reverse, limit });
+    return this.#backend.scan(interval, { reverse, limit: beyondLimit ? Infinity : limit });
   }
 
   #lives({ expiresAtMs }: KvEntry): boolean {
@@ -305,6 +337,10 @@ export class BackedKvStore implements KvStore {
       throw closed && error.code === 'ABORTED' ? closedError() : error;
     }
   }
+}
+
+function doomedOf({ key, version }: KvEntry): Pick<KvEntry, 'key' | 'version'> {
+  return { key, version };
 }
 
 /** Rule 3, once somebody looks: a thousand who watch do not copy a value at once. */

@@ -28,6 +28,11 @@ export interface KvBackend {
   ): AsyncIterable<readonly KvEntry[]>;
   changes(since: number | undefined, signal: AbortSignal): AsyncIterable<KvChange>;
   lastChange(): number;
+  /**
+   * No entry has a version above this, and one that is written later has, unless a stamp says
+   * otherwise. Absent where others write too; where it is there, so is `compareAndSet`.
+   */
+  highestVersion?(): number;
   flush(): Promise<void>;
   close(): Promise<void>;
 }

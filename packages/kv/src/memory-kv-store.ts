@@ -145,6 +145,10 @@ class MemoryKvBackend implements KvBackend {
     return this.#ring.last;
   }
 
+  highestVersion(): number {
+    return this.#next - 1;
+  }
+
   async flush(): Promise<void> {}
 
   async close(): Promise<void> {

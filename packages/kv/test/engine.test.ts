@@ -4,6 +4,7 @@ import { rebalanceDatabase } from '@holdfast/database';
 import { SeededRandom, SimClock, SimFs } from '@holdfast/testkit';
 import { describe, expect, it, vi } from 'vitest';
 import { KvEngine, type KvStore } from '../src/index.ts';
+import { expectClearInOrder } from './clear-in-order.ts';
 import { EngineLife, SETTINGS } from './engine-life.ts';
 import { assertNoLeaks, countRows } from './engine-rows.ts';
 
@@ -344,6 +345,15 @@ describe('the key-value engine', () => {
         expect(turns.mock.calls.length).toBeGreaterThanOrEqual(6);
         turns.mockRestore();
       }
+      await life.close();
+    });
+  });
+
+  it('clears what was there when it was called, whatever is written meanwhile', () => {
+    const world = new World();
+    return world.run(async () => {
+      const life = await world.open();
+      await expectClearInOrder(life.engine.store('main'));
       await life.close();
     });
   });

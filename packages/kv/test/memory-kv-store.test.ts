@@ -3,6 +3,7 @@ import { openMemoryKvStore } from '@holdfast/kv';
 import { kvStoreConformance } from '@holdfast/kv/conformance';
 import { SeededRandom, SimClock } from '@holdfast/testkit';
 import { describe, expect, it } from 'vitest';
+import { expectClearInOrder } from './clear-in-order.ts';
 
 describe('a store in memory', () => {
   kvStoreConformance({
@@ -71,4 +72,9 @@ it('many who watch a large value take the memory of one until they look', async 
   one?.fill(0);
   expect(other?.every((byte) => byte === 7)).toBe(true);
   expect((await store.get('large'))?.[0]).toBe(7);
+});
+
+it('clear leaves what is put after it was called, and takes what was put before', async () => {
+  await using store = openMemoryKvStore({ clock: new NodeClock() }, { id: 'cleared' });
+  await expectClearInOrder(store);
 });

@@ -100,6 +100,10 @@ export class EngineKvBackend implements KvBackend {
     return this.#parts.ring.last;
   }
 
+  highestVersion(): number {
+    return this.#parts.writer.highest;
+  }
+
   #shown(key: string, entry: ReadEntry | undefined): KvEntry | undefined {
     if (entry === undefined || isExpired(entry.facts, this.#parts.clock.now())) return undefined;
     return entryOf(key, entry);

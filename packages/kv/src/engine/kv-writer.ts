@@ -55,6 +55,11 @@ export class KvWriter {
     this.#next = Math.max(this.#next, highest + 1);
   }
 
+  /** Of all numbers that were given. */
+  get highest(): number {
+    return this.#next - 1;
+  }
+
   write(
     store: StoreKeys,
     writes: readonly KvWrite[],
