@@ -7,7 +7,11 @@ export interface ServerEvent {
   readonly id: string;
 }
 
-export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<ServerEvent> {
+/** @param onId hears the number of what came without data, as heartbeats do: it is no event. */
+export async function* readEvents(
+  body: AsyncIterable<Uint8Array>,
+  onId?: (id: string) => void,
+): AsyncGenerator<ServerEvent> {
   let type = '';
   let id = '';
   let data: string[] = [];
@@ -15,6 +19,7 @@ export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
     if (line === '') {
       if (data.length > 0)
         yield { type: type === '' ? 'message' : type, data: data.join('\n'), id };
+      else if (id !== '') onId?.(id);
       type = '';
       data = [];
       continue;

@@ -205,25 +205,26 @@ describe('watch', () => {
     const answers = [
       `event: ready\nid: 4\ndata: {"since":4}\n\n${change(5)}${change(6).slice(0, -1)}`,
       `${change(6)}:\nid: 8\n\nevent: end\nid: 8\ndata: {"code":"DRAINING"}\n\n`,
-      change(9),
+      `${change(9)}:\nid: 11\n\nid: 12\n`, // a heartbeat is all that tells of 11
+      change(13),
     ];
     const server = createServer((request, response) => {
       asked.push(new URL(request.url ?? '', 'http://x').searchParams.get('since'));
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write(answers[asked.length - 1] ?? '', () => {
         if (asked.length === 1) response.destroy();
-        else if (asked.length === 2) response.end();
+        else if (asked.length <= 3) response.end();
       });
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const io = new WatchingConsole(3);
+    const io = new WatchingConsole(4);
     io.env['HOLDFAST_URL'] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const { code, out } = await run('watch w', io);
     server.closeAllConnections();
     server.close();
     expect(code).toBe(0);
-    expect(asked).toEqual([null, '5', '8']);
-    expect(out.split('\n').map((line) => line.split('\t')[0])).toEqual(['5', '6', '9', '']);
+    expect(asked).toEqual([null, '5', '8', '11']);
+    expect(out.split('\n').map((line) => line.split('\t')[0])).toEqual(['5', '6', '9', '13', '']);
   });
 
   it('ends with 3 where the changes are not kept, and says what to do', async () => {

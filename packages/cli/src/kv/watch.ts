@@ -81,10 +81,15 @@ class Watch {
       signal: this.#signal,
     });
     if (response.body === null) return;
-    for await (const event of readEvents(response.body as AsyncIterable<Uint8Array>)) {
+    const body = response.body as AsyncIterable<Uint8Array>;
+    // A heartbeat tells how far it is past changes of other keys.
+    const events = readEvents(body, (id) => {
+      this.#since = id;
+    });
+    for await (const event of events) {
       if (event.type === 'trimmed') throw trimmed();
       if (event.type === 'change') await this.#show(event);
-      if (event.id !== '') this.#since = event.id; // also past changes of other keys
+      if (event.id !== '') this.#since = event.id;
       this.#failures = 0;
       if (event.type === 'end') return;
     }
