@@ -117,3 +117,25 @@ it('conditions that look for the entry first read no more values at a time than 
   for (const status of await Promise.all(answers)) expect(status).toBe(204);
   expect(most).toBe(LIMITS.storeReads);
 }, 60_000);
+
+it('many who take large values at once all get them', async () => {
+  const value = Buffer.alloc(8_000_000, 1);
+  store = {
+    getEntry: async () => ({ ...ENTRY, value: Buffer.from(value) }),
+    page: async () => ({ entries: [{ ...ENTRY, value }], next: undefined }),
+  };
+  const targets = Array.from({ length: 40 }, (_, at) => {
+    return at % 4 === 0 ? '/v1/kv/s?values=base64' : '/v1/kv/s/k';
+  });
+  const sizes = targets.map(
+    (target) =>
+      new Promise<number>((resolve, reject) => {
+        get(`${url}${target}`, { agent: false }, (response) => {
+          let bytes = 0;
+          response.on('data', (chunk: Buffer) => (bytes += chunk.length));
+          response.on('end', () => resolve(bytes)).on('error', reject);
+        }).on('error', reject);
+      }),
+  );
+  for (const size of await Promise.all(sizes)) expect(size).toBeGreaterThanOrEqual(value.length);
+}, 60_000);

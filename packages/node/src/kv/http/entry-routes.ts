@@ -24,7 +24,9 @@ const BYTES: readonly string[] = [
 
 export function getEntry(exchange: KvExchange): void {
   const { store, target } = exchange;
-  const found = exchange.read(() => store.getEntry(target.key));
+  const found = exchange.read(() =>
+    store.getEntry(target.key).then((entry) => exchange.withRoom(entry, entry?.value.length ?? 0)),
+  );
   exchange.answer(found, (entry) => sendEntry(exchange, entry));
 }
 

@@ -38,6 +38,9 @@ export interface KvContext extends HttpBounds {
   readonly reads: ReadGates;
 }
 
+/** From here on a body waits until there is room for it, instead of making others leave. */
+const LARGE_BODY_BYTES = 64 * 1024;
+
 export class KvExchange {
   readonly context: KvContext;
   readonly request: IncomingMessage;
@@ -45,6 +48,7 @@ export class KvExchange {
   readonly fields: KvFields;
   readonly target: KvTarget;
   #gone: AbortController | undefined;
+  #hasRoom = false;
 
   constructor(
     context: KvContext,
@@ -99,15 +103,12 @@ export class KvExchange {
     headers.push('Content-Length', String(body.length));
     this.response.writeHead(status, this.complete(headers));
     if (this.request.method === 'HEAD') this.response.end();
+    else if (this.#hasRoom) this.response.end(body);
     else sendBody(this.response, [body], this.context.memory);
   }
 
   replyJson(status: number, value: object): void {
-    this.replyBody(
-      status,
-      ['Content-Type', 'application/json'],
-      Buffer.from(JSON.stringify(value)),
-    );
+    this.replyBody(status, ['Content-Type', 'application/json'], jsonBody(value));
   }
 
   /** Reads of the store, as many at a time as may be. Who left meanwhile reads nothing. */
@@ -116,6 +117,18 @@ export class KvExchange {
       if (!this.response.destroyed) return read();
       throw new HoldfastError('ABORTED', 'the client left');
     });
+  }
+
+  /**
+   * Within a read: `result`, once there is room for the answer of so many bytes, which it keeps until
+   * its client has it. So nobody who takes its answer is cut because others ask for large ones too.
+   */
+  withRoom<Result>(result: Result, bytes: number): Result | Promise<Result> {
+    if (bytes < LARGE_BODY_BYTES || this.request.method === 'HEAD') return result;
+    this.#hasRoom = true;
+    const { memory } = this.context;
+    const room = memory.room(memory.open(this.response), bytes);
+    return room === undefined ? result : room.then(() => result);
   }
 
   /** The answer to what `work` comes to. */
@@ -128,6 +141,10 @@ export class KvExchange {
   }
 
   readonly failed = (thrown: unknown): void => this.fail(thrown);
+}
+
+export function jsonBody(value: object): Buffer {
+  return Buffer.from(JSON.stringify(value));
 }
 
 /** Answers with the problem. Never throws. */

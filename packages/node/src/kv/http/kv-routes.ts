@@ -128,7 +128,7 @@ const GET_ENTRY: KvRoute = {
     },
     304: { description: 'It has one of these versions.', headers: WHOLE_ENTRY_HEADERS },
   },
-  errors: [...READ_ERRORS, 'ENTRY_NOT_FOUND', 'PRECONDITION_FAILED'],
+  errors: [...READ_ERRORS, 'RESPONSE_MEMORY_FULL', 'ENTRY_NOT_FOUND', 'PRECONDITION_FAILED'],
   run: getEntry,
 };
 
@@ -259,7 +259,7 @@ export const KV_ROUTES: readonly KvRoute[] = [
         schemaRef('Entries'),
       ),
     },
-    errors: [...READ_ERRORS, 'INVALID_PAGE_TOKEN'],
+    errors: [...READ_ERRORS, 'RESPONSE_MEMORY_FULL', 'INVALID_PAGE_TOKEN'],
     run: listEntries,
   },
   byQuery(GET_ENTRY, 'getEntryByQuery'),

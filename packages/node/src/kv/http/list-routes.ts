@@ -6,7 +6,7 @@
 import { LIMITS } from '@holdfast/core';
 import type { KvEntry, KvPage, KvPageOptions, KvStore } from '@holdfast/kv';
 import { formatExpiryTime } from './entry-expiry.ts';
-import type { KvExchange } from './kv-exchange.ts';
+import { jsonBody, type KvExchange } from './kv-exchange.ts';
 import { shownValue, VALUE_FORMS, type ValueForm } from './shown-value.ts';
 
 const DEFAULT_STORES = 100;
@@ -45,8 +45,13 @@ export function listEntries(exchange: KvExchange): void {
     signal: exchange.gone,
   };
   const { store } = exchange;
-  const read = exchange.read(() => boundedPage(store, page, limit, form));
-  exchange.answer(read, (found) => exchange.replyJson(200, found));
+  const read = exchange.read(async () => {
+    const body = jsonBody(await boundedPage(store, page, limit, form));
+    return exchange.withRoom(body, body.length);
+  });
+  exchange.answer(read, (body) =>
+    exchange.replyBody(200, ['Content-Type', 'application/json'], body),
+  );
 }
 
 async function boundedPage(
