@@ -178,14 +178,14 @@ test('stopped and continued: requests wait, windows run out, order and data stay
 test('out of file handles: no new connections, no checkpoints, but appends; and all comes back with them', async () => {
   await using server = await ServerProcess.start({
     command: [
-      ...['bash', '-c', 'ulimit -n 90 && exec "$0" "$@"'],
+      ...['bash', '-c', 'ulimit -n 300 && exec "$0" "$@"'],
       ...[process.execPath, '--conditions', 'x-source', '--import', 'tsx', CHECKPOINTING],
     ],
     args: ['--checkpoint-every-ms', '200'],
   });
   const sequence = new Sequence(server, 'handles', 100);
   await sequence.append(50);
-  const idle = await Promise.all(Array.from({ length: 120 }, () => connect(server.port)));
+  const idle = await Promise.all(Array.from({ length: 400 }, () => connect(server.port)));
   // The connection of the sequence was there before, and the log is open.
   await sequence.append(30);
   while (!server.stderr.includes('checkpoint ended: STORAGE_UNAVAILABLE')) {
