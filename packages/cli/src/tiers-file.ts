@@ -1,6 +1,7 @@
 /**
  * Tiers of key-value stores from a file: JSON, by the names of stores. `${NAME}` in a text stands for
- * a variable of the environment, so that passwords need not be in the file.
+ * a variable of the environment, so that passwords need not be in the file. As user or password of a
+ * URL it may hold any character: else one with a slash would be read as a host, and shown as one.
  */
 import type { NodeSettingsInput, TiersInput } from '@holdfast/node';
 import { usageError } from './command-error.ts';
@@ -43,9 +44,12 @@ function filled(
   file: string,
 ): unknown {
   if (typeof value === 'string') {
-    return value.replace(/\$\{([^}]*)\}/g, (_whole, name: string) => {
+    return value.replace(/\$\{([^}]*)\}/g, (whole, name: string, at: number) => {
       const found = /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? env[name] : undefined;
-      if (found !== undefined && found !== '') return found;
+      if (found !== undefined && found !== '') {
+        const isUser = isInUserPart(value.slice(0, at), value.slice(at + whole.length));
+        return isUser ? asUserPart(found) : found;
+      }
       throw usageError(`${file} wants the variable ${name}, which is not set`);
     });
   }
@@ -53,4 +57,14 @@ function filled(
   if (typeof value !== 'object' || value === null) return value;
   const members = Object.entries(value).map(([key, each]) => [key, filled(each, env, file)]);
   return Object.fromEntries(members) as unknown;
+}
+
+function isInUserPart(before: string, after: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*$/i.test(before) && /^[^/?#]*@/.test(after);
+}
+
+/** What is written for a URL already stays as it is. */
+function asUserPart(text: string): string {
+  const isWritten = /^(?:[\w.~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*$/.test(text);
+  return isWritten ? text : encodeURIComponent(text).replaceAll('%3A', ':');
 }

@@ -271,7 +271,7 @@ describe.skipIf(POSTGRES === undefined)('with tiers in Postgres', { timeout: TIM
     const cut = exported.out.slice(0, exported.out.lastIndexOf('{'));
     const refused = await tier(other.url, ['import', 'orders'], cut);
     expect([refused.code, refused.err]).toEqual([7, expect.stringContaining('cut off')]);
-    expect((await status(other.url)).state).toBe('refused');
+    expect((await status(other.url)).state).toBe('open'); // as it was
     expect((await tier(other.url, ['import', 'orders'], exported.out)).code).toBe(0);
     expect(await allPages(other.url)).toEqual(before);
     await status(other.url, ({ tiers: parts }) => parts['backup']?.state === 'ok');
@@ -423,4 +423,18 @@ describe('the file of tiers', { timeout: TIMEOUT_MS }, () => {
     expect([code, err]).toEqual([2, expect.stringContaining(reason)]);
     expect(err).not.toContain('secret');
   });
+
+  it.each(['p@ss/w#rd?', '100%', 'p%40ss', 'a:b', 'plain'])(
+    'takes %s for a password, wherever it comes from, and shows it nowhere',
+    async (password) => {
+      const tiers = { orders: { primary: 'postgres://u:${SECRET}@127.0.0.1:1/d?table=t' } };
+      const { server, url } = await serve(newPath('data'), tiers, { SECRET: password });
+      const found = await status(url, ({ problem }) => problem !== undefined);
+      expect(found.problem?.code).toBe('STORAGE_UNAVAILABLE'); // nobody is there
+      expect(found.problem?.message).toContain('Postgres cannot be reached');
+      const told = await tier(url, ['status', 'orders']);
+      expect(told.out).toContain('postgres://127.0.0.1:1/d?table=t');
+      expect(told.out + JSON.stringify(found) + server.stderr).not.toContain(`:${password}@`);
+    },
+  );
 });

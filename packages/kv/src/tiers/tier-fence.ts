@@ -53,7 +53,9 @@ export class TierFence {
 
   /** The epoch was claimed by this owner, in a life that did not come to know it. */
   async isClaimed(epoch: number): Promise<boolean> {
-    if (this.#own !== undefined) return this.#own.epoch === epoch;
+    // What it was opened with says nothing of the place: that may be a new one.
+    if (this.#own !== undefined)
+      return this.#own.epoch === epoch && (await this.newest()) === epoch;
     const owner = await this.#tier.read((store) => store.get(epochKey(epoch)));
     return owner !== undefined && Buffer.from(owner).toString() === this.#owner;
   }

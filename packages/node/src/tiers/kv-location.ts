@@ -132,7 +132,11 @@ function postgresLocation(url: URL, context: LocationContext): KvLocation {
   if (url.hash !== '') throw invalid('has a #: write ?table=NAME', context);
   const database = url.pathname;
   if (!/^\/[^/]+$/.test(database)) throw invalid('names no database', context);
-  const host = `${hostOf(url)}:${url.port || DEFAULT_PORTS['postgres']}`;
+  // The driver goes where the query says, to a socket of this machine for one.
+  const named = url.searchParams.get('host') ?? '';
+  const name = named === '' ? hostOf(url) : encodeURIComponent(named);
+  const port = url.port || (url.searchParams.get('port') ?? DEFAULT_PORTS['postgres']);
+  const host = `${name}:${port}`;
   return {
     kind: 'postgres',
     id: `postgres://${host}${database}?table=${table}`,
@@ -142,7 +146,7 @@ function postgresLocation(url: URL, context: LocationContext): KvLocation {
 }
 
 function redisLocation(url: URL, context: LocationContext): KvLocation {
-  const hash = decodeURIComponent(url.hash.slice(1));
+  const hash = url.hash.slice(1);
   const name = taken(url, 'name') ?? (hash === '' ? DEFAULT_REDIS_NAME : hash);
   url.hash = '';
   if (!PLAIN_NAME.test(name)) {
@@ -158,6 +162,7 @@ function natsLocation(text: string, context: LocationContext): KvLocation {
   const [, hosts = '', bucket = ''] = /^nats:\/\/([^/]*)\/?(.*)$/i.exec(text) ?? [];
   if (hosts.includes('@'))
     throw invalid('must not hold credentials: NATS takes none here', context);
+  if (hosts.includes('?')) throw invalid('has options, and NATS takes none here', context);
   const servers = hosts.split(',').map((host) => `nats://${host}`);
   if (!servers.every((server) => URL.canParse(server) && new URL(server).hostname !== '')) {
     throw invalid('names no server: nats://host:port/BUCKET', context);
@@ -221,6 +226,9 @@ function serverUrl(text: string, context: LocationContext): URL {
   const url = new URL(text);
   // Of schemes that URL does not know a host may be empty: drivers then go to this machine.
   if (url.hostname === '') throw invalid('names no host', context);
+  if (/%(?![0-9A-Fa-f]{2})/.test(url.username + url.password)) {
+    throw invalid('has a user or password with a % that is not written %25', context);
+  }
   return url;
 }
 

@@ -188,7 +188,8 @@ async function copyInto(slot: TierSlot, choice: CopyChoice): Promise<RestoreRepo
   const local = slot.local();
   let places: OpenPlaces | undefined;
   try {
-    const { epoch } = await readTierMemory(local);
+    const { epoch, behind: isBehind } = await readTierMemory(local);
+    if (isBehind && source === undefined && !overwrite) throw lacking();
     const parts = ['primary', 'backup'] as const;
     places = await slot.openPlaces(source === undefined ? parts : ['primary'], undefined);
     const { primary, backup } = places.parts as { primary: KvStore; backup?: KvStore };
@@ -311,6 +312,14 @@ function moved(slot: TierSlot): MovedOutcome {
     epoch: slot.store.status().epoch,
     settings: slot.settingLines ?? [],
   };
+}
+
+/** Never fewer entries without a word. */
+function lacking(): HoldfastError {
+  return mismatch(
+    'the backup is known to lack entries: bring the primary back, or restore with overwrite, which ' +
+      'goes on with what the backup has',
+  );
 }
 
 function noBackup(slot: TierSlot): HoldfastError {
