@@ -119,6 +119,10 @@ export const RECORD_LIMITS = {
   minWatchMs: 5_000,
   /** A watch is renewed this long before it ends. */
   watchRenewalMs: 30_000,
+  /** A watch that has too few peers asks for more after this. */
+  watchRetryMs: 5_000,
+  /** A watch looks for changes that nobody told it of this often. */
+  watchInspectMs: 60_000,
   /** Changes of this time go as one message. */
   watchIntervalMs: 1_000,
 

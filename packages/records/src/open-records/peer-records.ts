@@ -17,6 +17,8 @@ import type { KvStore } from '@holdfast/kv';
 import type { AgreementCounts } from '../engines/record-network.ts';
 import type { PushedValue } from '../engines/push-value.ts';
 import { RecordEngine } from '../engines/record-engine.ts';
+import type { PeerId } from '../coordinate.ts';
+import type { Statement } from '../messages.ts';
 import { createKeyPair, type KeyPair } from '../key-pair.ts';
 import { RecordMetadata } from '../metadata/record-metadata.ts';
 import { OfflineWrites } from '../offline/offline-writes.ts';
@@ -25,6 +27,7 @@ import { createDescriptor } from '../record-descriptor.ts';
 import { keyOf, type RecordId, type RecordKey, SECRET_BYTES } from '../record-key.ts';
 import type { RecordStore } from '../record-store.ts';
 import type {
+  CancelWatchOptions,
   CreatedRecord,
   CreateOptions,
   FlushOptions,
@@ -36,20 +39,26 @@ import type {
   LocalRecord,
   OpenedRecord,
   OpenOptions,
+  RecordChange,
   Records,
   RecordsEvent,
   RecordTransaction,
   SetOptions,
   SetResult,
   TransactOptions,
+  WatchOptions,
+  WatchState,
 } from '../records.ts';
 import type { Rpc, RpcSubscription } from '../rpc.ts';
 import type { RecordSchema } from '../schema.ts';
 import { compareValues } from '../signed-value.ts';
-import { SubkeySet } from '../subkey-set.ts';
+import { ALL_SUBKEYS, SubkeySet } from '../subkey-set.ts';
 import { beginTransaction } from '../transactions/network-transaction.ts';
+import type { ClientWatches } from '../watches/client-watches.ts';
 import { LockedTransaction } from './locked-transaction.ts';
 import { openedRecord, OpenedRecords, type OpenRecord } from './opened-records.ts';
+import { openWatches } from './open-watches.ts';
+import { watchRecord } from './watch-record.ts';
 import { shownValue } from './shown-value.ts';
 import { RecordEvents } from './record-events.ts';
 import { RecordLocks } from './record-locks.ts';
@@ -71,11 +80,12 @@ export interface PeerRecordsComponents {
 
 type TransactionLock = LockedTransaction | 'beginning';
 
-export class PeerRecords implements Omit<Records, 'watch' | 'cancelWatch'> {
+export class PeerRecords implements Records {
   readonly #components: PeerRecordsComponents;
   readonly #metadata: RecordMetadata;
   readonly #engine: RecordEngine;
   readonly #queue: OfflineWrites;
+  readonly #watches: ClientWatches;
   readonly #opened = new OpenedRecords();
   readonly #locks = new RecordLocks();
   /** I2 */
@@ -105,10 +115,22 @@ export class PeerRecords implements Omit<Records, 'watch' | 'cancelWatch'> {
       sequence,
     ) => this.#events.tell({ type: 'conflict', key: this.#keyOf(record), subkey, sequence });
     this.#engine = new RecordEngine({ clock, random, peers, local, pending, onConflict }, counts);
-    this.#network = rpc.on(({ type }) => {
-      if (type !== 'online' && type !== 'offline') return;
-      if (type === 'online') this.#queue.wake();
-      this.#events.tell({ type });
+    this.#watches = openWatches({
+      ...{ clock, logger, peers, local },
+      items: metadata.watches,
+      engine: this.#engine,
+      locks: this.#locks,
+      events: this.#events,
+    });
+    this.#network = rpc.on((event) => {
+      if (event.type === 'disconnected') this.#watches.lost(event.peer);
+      if (event.type === 'online') {
+        this.#queue.wake();
+        this.#watches.look();
+      }
+      if (event.type === 'online' || event.type === 'offline') {
+        this.#events.tell({ type: event.type });
+      }
     });
   }
 
@@ -148,7 +170,11 @@ export class PeerRecords implements Omit<Records, 'watch' | 'cancelWatch'> {
     return this.#locks.exclusive(key.id, async () => {
       const { local } = this.#components;
       const head = await local.head(key.id);
-      if (head !== undefined) return openedRecord(this.#opened.add(key, head.descriptor, writer));
+      if (head !== undefined) {
+        const open = this.#opened.add(key, head.descriptor, writer);
+        this.#watches.resume(open);
+        return openedRecord(open);
+      }
       const descriptor = await this.#engine.findDescriptor(key.id, { signal });
       if (descriptor === undefined) throw notFound(key.id);
       await local.create(descriptor);
@@ -158,7 +184,9 @@ export class PeerRecords implements Omit<Records, 'watch' | 'cancelWatch'> {
 
   async close(key: RecordKey): Promise<void> {
     this.#check();
-    if (this.#opened.close(key)) await this.#endTransaction(key.id);
+    if (!this.#opened.close(key)) return;
+    this.#watches.end(key.id);
+    await this.#endTransaction(key.id);
   }
 
   async delete(key: RecordKey): Promise<void> {
@@ -167,6 +195,7 @@ export class PeerRecords implements Omit<Records, 'watch' | 'cancelWatch'> {
       this.#checkUnlocked(key.id);
       if (!(await this.#components.local.delete(key.id))) throw notFound(key.id);
       this.#opened.forget(key.id);
+      this.#watches.end(key.id);
       this.#queue.forget(key.id);
       this.#metadata.forget(key.id);
     });
@@ -214,6 +243,24 @@ export class PeerRecords implements Omit<Records, 'watch' | 'cancelWatch'> {
   async inspect(key: RecordKey, options: InspectOptions = {}): Promise<InspectReport> {
     const open = this.#open(key);
     return this.#locks.shared(key.id, () => this.#engine.inspect(open.key, options));
+  }
+
+  watch(key: RecordKey, options: WatchOptions = {}): AsyncIterable<RecordChange> {
+    return watchRecord(this.#watches, () => this.#open(key), options);
+  }
+
+  async cancelWatch(key: RecordKey, options: CancelWatchOptions = {}): Promise<WatchState> {
+    this.#open(key);
+    this.#watches.lessen(key.id, options.subkeys ?? ALL_SUBKEYS);
+    const left = this.#watches.wanted(key.id);
+    return Promise.resolve(
+      left === undefined ? { status: 'none' } : { status: 'active', subkeys: left.subkeys },
+    );
+  }
+
+  /** What a peer says that this one watches: its server passes it on. Never throws. */
+  hear(from: PeerId, statement: Statement): void {
+    if (this.#disposed === undefined) this.#watches.hear(from, statement);
   }
 
   async transact(
@@ -268,8 +315,7 @@ export class PeerRecords implements Omit<Records, 'watch' | 'cancelWatch'> {
     this.#network.cancel();
     this.#events.clear();
     await Promise.all([...this.#transactions.keys()].map((id) => this.#endTransaction(id)));
-    await this.#queue.close();
-    await this.#engine.close();
+    await Promise.all([this.#watches.close(), this.#queue.close(), this.#engine.close()]);
     await this.#metadata.close();
   }
 
@@ -288,7 +334,9 @@ export class PeerRecords implements Omit<Records, 'watch' | 'cancelWatch'> {
     return this.#locks.shared(key.id, async () => {
       this.#check();
       this.#checkUnlocked(key.id);
-      return this.#queue.hold(key.id, subkey, () => work(open.key, writer)); // I3
+      const done = await this.#queue.hold(key.id, subkey, () => work(open.key, writer)); // I3
+      this.#watches.known(key.id, subkey, done.sequence);
+      return done;
     });
   }
 
@@ -312,6 +360,10 @@ export class PeerRecords implements Omit<Records, 'watch' | 'cancelWatch'> {
     const key = this.#keyOf(record);
     if (compareValues(sent, value) === 0) {
       this.#events.tell({ type: 'committed', key, subkey });
+      return;
+    }
+    if (this.#watches.wanted(record)?.subkeys.has(subkey) === true) {
+      this.#watches.look(record); // It tells the change, and counts it.
       return;
     }
     const change = { key, subkeys: SubkeySet.of(subkey), value: shownValue(value, key) };

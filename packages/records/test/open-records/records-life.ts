@@ -1,14 +1,17 @@
 /** Peers of a simulated network with records as applications have them, which they lose and open again. */
 import { SILENT } from '@holdfast/core';
 import { type KvStore, openMemoryKvStore } from '@holdfast/kv';
-import { PeerRecords, type RecordsEvent } from '../../src/index.ts';
+import { type PeerId, PeerRecords, type RecordsEvent, type Statement } from '../../src/index.ts';
 import type { RecordPeer } from '../sim/record-peer.ts';
 import { RecordWorld, type WorldSettings } from '../sim/record-world.ts';
+
+type Hearing = (from: PeerId, statement: Statement) => void;
 
 export class RecordsLife {
   readonly world: RecordWorld;
   readonly events = new Map<RecordPeer, RecordsEvent[]>();
   readonly #metadata = new Map<RecordPeer, KvStore>();
+  readonly #onHear = new Map<RecordPeer, Hearing>();
   readonly #records = new Map<RecordPeer, PeerRecords>();
 
   private constructor(world: RecordWorld) {
@@ -37,7 +40,19 @@ export class RecordsLife {
     );
     records.on((event) => void events.push(event));
     this.#records.set(peer, records);
+    peer.behave((honest) => ({
+      answer: (from, question) => honest.answer(from, question),
+      hear: (from, statement) => {
+        this.#onHear.get(peer)?.(from, statement);
+        records.hear(from, statement);
+      },
+    }));
     return records;
+  }
+
+  /** Told of each statement that this peer is told. */
+  onHear(number: number, listener: Hearing): void {
+    this.#onHear.set(this.world.peer(number), listener);
   }
 
   metadata(number: number): KvStore {
@@ -57,10 +72,10 @@ export class RecordsLife {
     const peer = this.world.peer(number);
     const killed = this.#records.get(peer);
     peer.crash();
-    const records = await this.run(peer.start()).then(() => this.records(number));
-    // What belonged to the killed process holds no timers any more.
-    await this.run(killed?.dispose() ?? Promise.resolve());
-    return records;
+    // What belonged to the killed process does nothing any more; what it waits for never comes.
+    void killed?.dispose();
+    await this.run(peer.start());
+    return this.records(number);
   }
 
   /** This peer on one side, all others on another. */
