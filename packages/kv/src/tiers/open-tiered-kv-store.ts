@@ -14,7 +14,7 @@ import { moveByRules } from './move-by-rules.ts';
 import { Outbox } from './outbox.ts';
 import { RULES_KEY } from './reserved-keys.ts';
 import { assertNotRestoring } from './restore-tier.ts';
-import { checkPlaces, markPlace } from './tier-place.ts';
+import { checkLateBackup, checkPlaces, markPlace } from './tier-place.ts';
 import { TierClock } from './tier-clock.ts';
 import { claimTiers } from './tier-claims.ts';
 import { TierRules } from './tier-rules.ts';
@@ -59,21 +59,27 @@ export async function openTieredKvStore(
 
   const resting = await local.read(readTierState);
   const owner = resting.owner || components.random.bytes(OWNER_BYTES).toString('hex');
-  const before = { ...resting, owner };
+  const known = { ...resting, owner };
   const lastNumber = await local.read(readTierClock);
   const numbers = new TierClock(lastNumber);
   const journal = new LocalJournal(components, local, () => clockOperation(numbers.now, false));
   const save = (state: TierState): Promise<void> => journal.commit([stateOperation(state)]);
   const takeOver = settings.takeOver === true;
   const { id, copyId } = settings;
-  const whose = { id, primary, backup, moving: before.moving, takeOver };
+  const whose = { id, primary, backup, moving: known.moving, takeOver };
   await checkPlaces(whose);
   const claiming = { primary, backup, takeOver, copyId, save };
-  const { state, anew, empty, putBack } = await claimTiers(before, claiming);
+  const { state, anew, empty, putBack } = await claimTiers(known, claiming);
   if (putBack) numbers.raise(numbers.now + LIMITS.tierCopyJump);
 
   const opened: { core?: TieredCore } = {};
-  const onClaimed = async (): Promise<void> => {
+  const before = (): Promise<void> =>
+    checkLateBackup({
+      ...whose,
+      takeOver: true,
+      moving: opened.core?.state.moving ?? known.moving,
+    });
+  const after = async (): Promise<void> => {
     await backup?.write((store) => store.put(RULES_KEY, Buffer.from(rules.id)));
     if (backup !== undefined) await markPlace(backup, { store: id, role: 'backup', since: epoch });
     await opened.core?.save({ backupClaimed: true });
@@ -81,7 +87,8 @@ export async function openTieredKvStore(
   const { epoch } = state;
   const tiers = new TierSet(
     new TierWriter(primary, { epoch, owner, claimed: true }),
-    backup && new TierWriter(backup, { epoch, owner, claimed: state.backupClaimed }, onClaimed),
+    backup &&
+      new TierWriter(backup, { epoch, owner, claimed: state.backupClaimed }, { before, after }),
     ephemeral && new TierWriter(ephemeral, UNFENCED),
   );
   const outbox = new Outbox(components, journal, {
@@ -107,7 +114,7 @@ export async function openTieredKvStore(
   await core.save({});
   await unlessAway(markPlace(primary, { store: id, role: 'primary', since: epoch }));
   await unlessAway(tiers.backup?.ensureClaimed());
-  await placeByRules(core, before.rulesId, settings.onRulesChange ?? 'refuse');
+  await placeByRules(core, known.rulesId, settings.onRulesChange ?? 'refuse');
   if (outbox.countFor('primary') > 0) await core.drains.get('primary')?.now();
   await findEphemeral(core);
   const evicts = core.limits.bounded || stores.ephemeral?.capabilities.evicts === true;

@@ -38,6 +38,20 @@ export interface PlacesToCheck {
 export async function checkPlaces(check: PlacesToCheck): Promise<void> {
   const primary = await markOf(check.primary);
   const backup = check.backup && (await markOf(check.backup));
+  assertFit(check, primary, backup);
+}
+
+/** Of a backup that was away when the others were checked: nothing is written before it was. */
+export async function checkLateBackup(check: PlacesToCheck): Promise<void> {
+  const backup = await check.backup?.read(readPlaceMark);
+  assertFit(check, await markOf(check.primary), backup);
+}
+
+function assertFit(
+  check: PlacesToCheck,
+  primary: PlaceMark | undefined,
+  backup: PlaceMark | undefined,
+): void {
   for (const [name, mark] of [
     ['primary', primary],
     ['backup', backup],

@@ -33,6 +33,13 @@ interface Bringing {
   readonly reject: (error: unknown) => void;
 }
 
+/** What is done before and after a tier is claimed that did not answer when it was opened. */
+export interface LateClaim {
+  /** @throws when it is not to be claimed. */
+  readonly before: () => Promise<void>;
+  readonly after: () => Promise<void>;
+}
+
 export const UNFENCED: TierClaim = { epoch: 0, owner: undefined, claimed: true };
 
 export class TierWriter {
@@ -43,18 +50,14 @@ export class TierWriter {
   #claimed: boolean;
   #claiming: Promise<void> | undefined;
   #bringing: Bringing[] = [];
-  readonly #onClaimed: () => Promise<void>;
+  readonly #late: LateClaim | undefined;
 
-  constructor(
-    tier: Tier,
-    { epoch, owner, claimed }: TierClaim,
-    onClaimed = async (): Promise<void> => {},
-  ) {
+  constructor(tier: Tier, { epoch, owner, claimed }: TierClaim, late?: LateClaim) {
     this.tier = tier;
     this.fence = owner === undefined ? undefined : new TierFence(tier, owner);
     this.#epoch = epoch;
     this.#claimed = claimed;
-    this.#onClaimed = onClaimed;
+    this.#late = late;
   }
 
   get epoch(): number {
@@ -227,10 +230,11 @@ export class TierWriter {
   }
 
   async #claimLate(): Promise<void> {
+    await this.#late?.before();
     const mine = await this.fence?.isClaimed(this.#epoch);
     if (mine === false) await this.fence?.claim(this.#epoch);
     else await this.#assertNotFenced();
-    await this.#onClaimed();
+    await this.#late?.after();
     this.#claimed = true;
   }
 }

@@ -2,7 +2,7 @@
 import { HoldfastError, onCut, sleep } from '@holdfast/core';
 import { describe, expect, it, vi } from 'vitest';
 import { Outbox } from '../../src/tiers/outbox.ts';
-import { text, valueOf } from './tiered-stores.ts';
+import { gather, text, valueOf } from './tiered-stores.ts';
 import { keysIn, world } from './tier-world.ts';
 
 const CACHE = { rules: [{ prefix: 'cache/' }] };
@@ -48,6 +48,32 @@ describe('a backup that is away', () => {
       tiers.stores.backup.heal();
       await store.drain();
       expect(store.status().tiers.backup?.owedOperations).toBe(0);
+      await store.close();
+    }),
+  );
+});
+
+describe('a backup that comes late', () => {
+  it(
+    'and is that of another store is not touched',
+    world(async (tiers) => {
+      const theirs = { primary: tiers.store('theirs'), local: tiers.store('their local') };
+      const other = await tiers.open({ id: 'another' }, theirs);
+      await other.put('b', text('c'));
+      await other.close();
+      tiers.stores.backup.fail('error-before');
+      const store = await tiers.open();
+      await store.put('a', text('b'));
+      const before = await keysIn(tiers.stores.backup.inner);
+      const marks = await gather(tiers.stores.backup.inner.entries({ prefix: '_holdfast' }));
+      tiers.stores.backup.heal();
+      await sleep(tiers.clock, 120_000);
+      expect(store.status().tiers.backup?.behind).toBe(true);
+      await expect(store.repair()).rejects.toMatchObject({ code: 'TIER_MISMATCH' });
+      expect(await keysIn(tiers.stores.backup.inner)).toEqual(before);
+      expect(await gather(tiers.stores.backup.inner.entries({ prefix: '_holdfast' }))).toEqual(
+        marks,
+      );
       await store.close();
     }),
   );

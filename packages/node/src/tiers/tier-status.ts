@@ -93,6 +93,7 @@ function adviceFor({ code, message, retryable }: HoldfastError, store: string): 
     case 'TIER_MISMATCH':
       return mismatchAdvice(message, store);
     case 'CHECKSUM_MISMATCH':
+    case 'FORMAT_INVALID':
     case 'KEY_MISSING':
       return (
         'if the values there were sealed with other keys, or not at all, give the keys of before, ' +
