@@ -14,7 +14,7 @@ import { moveByRules } from './move-by-rules.ts';
 import { Outbox } from './outbox.ts';
 import { RULES_KEY } from './reserved-keys.ts';
 import { assertNotRestoring } from './restore-tier.ts';
-import { checkLateBackup, checkPlaces, markPlace } from './tier-place.ts';
+import { checkLateBackup, checkPlaces, markPlace, type PlacesToCheck } from './tier-place.ts';
 import { TierClock } from './tier-clock.ts';
 import { claimTiers } from './tier-claims.ts';
 import { TierRules } from './tier-rules.ts';
@@ -30,7 +30,7 @@ import { combinedCapabilities } from './tiered-backend.ts';
 import { TieredCore } from './tiered-core.ts';
 import { OpenTieredKvStore } from './tiered-kv-store.ts';
 import type { TieredKvStore, TieredSettings, TierName, TierStores } from './tiered-store.ts';
-import { TierWriter, UNFENCED } from './tier-writer.ts';
+import { type LateClaim, TierWriter, UNFENCED } from './tier-writer.ts';
 import { isTransient, Tier } from './tier.ts';
 
 const OWNER_BYTES = 16;
@@ -73,22 +73,11 @@ export async function openTieredKvStore(
   if (putBack) numbers.raise(numbers.now + LIMITS.tierCopyJump);
 
   const opened: { core?: TieredCore } = {};
-  const before = (): Promise<void> =>
-    checkLateBackup({
-      ...whose,
-      takeOver: true,
-      moving: opened.core?.state.moving ?? known.moving,
-    });
-  const after = async (): Promise<void> => {
-    await backup?.write((store) => store.put(RULES_KEY, Buffer.from(rules.id)));
-    if (backup !== undefined) await markPlace(backup, { store: id, role: 'backup', since: epoch });
-    await opened.core?.save({ backupClaimed: true });
-  };
   const { epoch } = state;
+  const late = lateClaim(whose, { rulesId: rules.id, epoch, opened });
   const tiers = new TierSet(
     new TierWriter(primary, { epoch, owner, claimed: true }),
-    backup &&
-      new TierWriter(backup, { epoch, owner, claimed: state.backupClaimed }, { before, after }),
+    backup && new TierWriter(backup, { epoch, owner, claimed: state.backupClaimed }, late),
     ephemeral && new TierWriter(ephemeral, UNFENCED),
   );
   const outbox = new Outbox(components, journal, {
@@ -120,6 +109,28 @@ export async function openTieredKvStore(
   const evicts = core.limits.bounded || stores.ephemeral?.capabilities.evicts === true;
   core.begin();
   return new OpenTieredKvStore({ clock }, core, combinedCapabilities(stores, evicts));
+}
+
+/** Of the backup: whose it is, and that it is ours from now on. */
+function lateClaim(
+  whose: PlacesToCheck,
+  about: { rulesId: string; epoch: number; opened: { readonly core?: TieredCore } },
+): LateClaim {
+  const { id, backup } = whose;
+  const { rulesId, epoch, opened } = about;
+  return {
+    before: async () => {
+      const moving = opened.core?.state.moving ?? whose.moving;
+      await checkLateBackup({ ...whose, moving, takeOver: true });
+    },
+    after: async () => {
+      await backup?.write((store) => store.put(RULES_KEY, Buffer.from(rulesId)));
+      if (backup !== undefined) {
+        await markPlace(backup, { store: id, role: 'backup', since: epoch });
+      }
+      await opened.core?.save({ backupClaimed: true });
+    },
+  };
 }
 
 /** Versions that a tier gave to its own entries stay below ours. */
