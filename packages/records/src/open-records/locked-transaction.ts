@@ -6,7 +6,7 @@
  * Owner: the application; `PeerRecords` rolls back those of records that are closed.
  */
 import { type Clock, hasCode, RECORD_LIMITS, type Timer } from '@holdfast/core';
-import type { RecordKey } from '../record-key.ts';
+import type { RecordId, RecordKey } from '../record-key.ts';
 import type {
   GetResult,
   InspectReport,
@@ -14,16 +14,31 @@ import type {
   RecordTransaction,
   SetResult,
 } from '../records.ts';
+import type { Sequence } from '../sequence.ts';
+
+export interface TransactionWrite {
+  readonly record: RecordId;
+  readonly subkey: number;
+  readonly sequence: Sequence;
+}
 
 export class LockedTransaction implements RecordTransaction {
   readonly #inner: RecordTransaction;
   readonly #unlock: () => void;
+  readonly #onCommitted: (written: readonly TransactionWrite[]) => void;
+  readonly #written: TransactionWrite[] = [];
   readonly #timer: Timer;
   #isCommitting = false;
 
-  constructor(clock: Clock, inner: RecordTransaction, unlock: () => void) {
+  constructor(
+    clock: Clock,
+    inner: RecordTransaction,
+    unlock: () => void,
+    onCommitted: (written: readonly TransactionWrite[]) => void,
+  ) {
     this.#inner = inner;
     this.#unlock = unlock;
+    this.#onCommitted = onCommitted;
     const { transactionLifeMs } = RECORD_LIMITS;
     this.#timer = clock.after(transactionLifeMs, () => void this[Symbol.asyncDispose]());
   }
@@ -38,11 +53,11 @@ export class LockedTransaction implements RecordTransaction {
     data: Uint8Array,
     options?: RecordCallOptions,
   ): Promise<SetResult> {
-    return this.#call(() => this.#inner.set(key, subkey, data, options));
+    return this.#write(key, subkey, () => this.#inner.set(key, subkey, data, options));
   }
 
   erase(key: RecordKey, subkey: number, options?: RecordCallOptions): Promise<SetResult> {
-    return this.#call(() => this.#inner.erase(key, subkey, options));
+    return this.#write(key, subkey, () => this.#inner.erase(key, subkey, options));
   }
 
   inspect(key: RecordKey, options?: RecordCallOptions): Promise<InspectReport> {
@@ -54,6 +69,7 @@ export class LockedTransaction implements RecordTransaction {
     this.#isCommitting = true;
     try {
       await this.#inner.commit(options);
+      this.#onCommitted(this.#written);
     } finally {
       this.#isCommitting = false;
       this.#end();
@@ -66,6 +82,17 @@ export class LockedTransaction implements RecordTransaction {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#last(() => this.#inner[Symbol.asyncDispose]());
+  }
+
+  async #write(
+    { id: record }: RecordKey,
+    subkey: number,
+    work: () => Promise<SetResult>,
+  ): Promise<SetResult> {
+    const result = await this.#call(work);
+    const { status, sequence } = result;
+    if (status === 'pending') this.#written.push({ record, subkey, sequence });
+    return result;
   }
 
   async #call<Result>(work: () => Promise<Result>): Promise<Result> {

@@ -283,7 +283,9 @@ export class PeerRecords implements Records {
       }
       const { clock, random, peers, local } = this.#components;
       const begun = await beginTransaction({ clock, random, peers, local }, subjects, options);
-      const transaction = new LockedTransaction(clock, begun, unlock);
+      const transaction = new LockedTransaction(clock, begun, unlock, (written) => {
+        for (const one of written) this.#watches.known(one.record, one.subkey, one.sequence);
+      });
       for (const id of ids) this.#transactions.set(id, transaction);
       if (ids.some((id) => this.#opened.get(id) === undefined) || this.#disposed !== undefined) {
         await transaction.rollback();

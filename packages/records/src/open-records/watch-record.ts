@@ -26,7 +26,7 @@ export function watchRecord(
     feed.onEnd = () => signal?.removeEventListener('abort', onAbort);
     return feed;
   } catch (error) {
-    return ChangeFeed.failed(error);
+    return ChangeFeed.failed(error as Error);
   }
 }
 

@@ -9,7 +9,7 @@ export class ChangeFeed implements AsyncIterableIterator<RecordChange, undefined
   onEnd: (() => void) | undefined;
   readonly #onStop: () => void;
   readonly #unread = new Map<number, RecordChange>();
-  #end: { readonly error: unknown } | undefined;
+  #end: { readonly error: Error | undefined } | undefined;
   #waiting: (() => void) | undefined;
 
   /** @param onStop the reader wants no more. */
@@ -17,7 +17,7 @@ export class ChangeFeed implements AsyncIterableIterator<RecordChange, undefined
     this.#onStop = onStop;
   }
 
-  static failed(error: unknown): ChangeFeed {
+  static failed(error: Error): ChangeFeed {
     const feed = new ChangeFeed(() => undefined);
     feed.end(error);
     return feed;
@@ -31,7 +31,7 @@ export class ChangeFeed implements AsyncIterableIterator<RecordChange, undefined
   }
 
   /** What was added before is still read. */
-  end(error?: unknown): void {
+  end(error?: Error): void {
     if (this.#end !== undefined) return;
     this.#end = { error };
     this.onEnd?.();
@@ -55,7 +55,7 @@ export class ChangeFeed implements AsyncIterableIterator<RecordChange, undefined
   }
 
   /** As the reader, for this reason. */
-  stop(error: unknown): void {
+  stop(error: Error): void {
     this.end(error);
     this.#onStop();
   }

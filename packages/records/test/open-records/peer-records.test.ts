@@ -220,7 +220,7 @@ describe('a transaction', () => {
     const transaction = await life.run(a.transact([first, second]));
     await life.run(transaction.set(first, 0, bytes('new')));
     await life.run(transaction.set(second, 0, bytes('new')));
-    const calls = [
+    const calls: (() => Promise<unknown>)[] = [
       () => a.set(first, 0, bytes('no')),
       () => a.erase(second, 1),
       () => a.delete(first),

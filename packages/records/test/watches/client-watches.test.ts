@@ -101,6 +101,9 @@ describe('a watch', () => {
     const { reader, made } = all;
     const options = { writer: made.ownerKeys };
     await life.run(reader.set(made.key, 1, Buffer.from('mine'), options));
+    const transaction = await life.run(reader.transact([made.key], options));
+    await life.run(transaction.set(made.key, 1, Buffer.from('mine, too')));
+    await life.run(transaction.commit());
     await life.world.clock.advance(2 * watchInspectMs);
     expect(all.told).toEqual([]);
   });
@@ -307,6 +310,9 @@ describe('a peer that lies', () => {
     reader.hear(from, { ...statement, watch: '0123456789abcdef' as WatchId, value: newer });
     await life.world.clock.runUntilIdle();
     expect(all.told).toEqual(before);
+    // Told twice at one moment, as two peers do.
+    reader.hear(from, { ...statement, value: newer });
+    reader.hear(from, { ...statement, value: newer });
     await life.world.clock.advance(TELLING_MS);
     expect(all.told).toEqual(['0:1:true', `0:${later.sequence}:later`]);
   });
