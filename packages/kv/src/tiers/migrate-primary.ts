@@ -73,7 +73,7 @@ async function cutOver(core: TieredCore, tier: Tier, epoch: number): Promise<voi
   await leave(tiers.primary, { store: id, role: 'left', since: epoch, to: tier.store.id });
   await tiers.backup?.claim(epoch);
   await cut('tiers.migrated');
-  await core.save({
+  await core.saveMoved({
     epoch,
     primaryId: tier.store.id,
     backupClaimed: tiers.backup !== undefined,

@@ -40,7 +40,7 @@ export async function promoteBackup(core: TieredCore, force: boolean): Promise<{
       logger.warn('tiers.oldPrimaryNotFenced', { epoch });
     });
     await cut('tiers.promoted');
-    await core.save({
+    await core.saveMoved({
       epoch,
       primaryId: backup.tier.store.id,
       backupId: undefined,

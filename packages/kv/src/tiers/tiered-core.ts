@@ -34,6 +34,7 @@ import type { TierSet } from './tier-set.ts';
 import { clockOperation, stateOperation, type TierState } from './tier-state.ts';
 import type { RepairReport, TieredSettings, TierName } from './tiered-store.ts';
 import { TieredWrites } from './tiered-writes.ts';
+import { effectOf } from './tier.ts';
 
 export interface TieredCoreParts {
   readonly clock: Clock;
@@ -137,6 +138,24 @@ export class TieredCore {
     });
     this.#saving = saved.catch(() => undefined);
     return saved;
+  }
+
+  /**
+   * Another store is the primary from now on. When nobody knows whether the local store took that,
+   * what was before is written again, or nothing is acknowledged any more: the next opening may go on
+   * with the other one.
+   */
+  async saveMoved(change: Partial<TierState>): Promise<void> {
+    try {
+      await this.save(change);
+    } catch (error) {
+      if (effectOf(error) === 'none') throw error;
+      await this.save({}).catch(() => {
+        const message = 'which store is the primary is not known: open the tiers again';
+        this.writes.fence(new HoldfastError('STORAGE_UNAVAILABLE', message, { cause: error }));
+      });
+      throw error;
+    }
   }
 
   /** I1. */

@@ -1,5 +1,6 @@
 /** What is away for long, or for good, holds up nothing that needs it not. */
 import { HoldfastError, onCut, sleep } from '@holdfast/core';
+import { readTierMemory } from '@holdfast/kv';
 import { describe, expect, it, vi } from 'vitest';
 import { Outbox } from '../../src/tiers/outbox.ts';
 import { gather, text, valueOf } from './tiered-stores.ts';
@@ -137,6 +138,38 @@ describe('what a store knows of itself', () => {
       expect(await valueOf(again, 'c')).toBe('d');
       await again.close();
     }),
+  );
+});
+
+describe('a migration', () => {
+  it.each([1, Infinity])(
+    'of which nobody knows whether it ended loses no write that came after it, %s answers lost',
+    async (lost) => {
+      await world(async (tiers) => {
+        const { primary, local } = tiers.stores;
+        const store = await tiers.open({ retry: false }, { backup: undefined });
+        await store.put('a', text('b'));
+        const to = tiers.store('target');
+        const forget = onCut((name) => {
+          if (name === 'tiers.migrated') local.fail('error-after', lost);
+        });
+        await expect(gather(store.migrate({ to }))).rejects.toBeInstanceOf(HoldfastError);
+        forget();
+        const taken = await store.put('c', text('d')).then(
+          () => true,
+          () => false,
+        );
+        // The process ends here: nothing is written down any more.
+        local.heal();
+        const { primaryId } = await readTierMemory(local.inner);
+        const stores = { primary: primaryId === to.id ? to : primary, backup: undefined };
+        const again = await tiers.open({}, stores);
+        expect(await valueOf(again, 'a')).toBe('b');
+        expect((await valueOf(again, 'c')) === 'd').toBe(taken);
+        await again.close();
+        await store.close().catch(() => undefined);
+      })();
+    },
   );
 });
 
