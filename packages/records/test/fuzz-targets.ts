@@ -42,6 +42,7 @@ import {
   STATEMENTS,
   VALUE,
 } from './sample-messages.ts';
+import { metadataRowTarget } from './metadata/fuzz-metadata-rows.ts';
 import { rowTarget } from './store/fuzz-rows.ts';
 
 const messageTarget: FuzzTarget<Message> = {
@@ -145,6 +146,7 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
   valueTarget as FuzzTarget,
   textTarget as FuzzTarget,
   rowTarget,
+  metadataRowTarget,
 ];
 
 /** One kind of bytes for one thing. */
