@@ -15,7 +15,7 @@ it.each([
 ] as const)(
   'every LSN of histories with stores, %s',
   async (_, encrypted) => {
-    const totals = await runKvRestoreHistories({ seed: SEED, count: 2 }, encrypted);
+    const totals = await runKvRestoreHistories({ seed: SEED, count: 5 }, encrypted);
     console.log(`restored to every LSN with stores ${JSON.stringify(totals)}`);
     expect(totals.lsns).toBeGreaterThan(150);
     expect(totals.unknown).toBeLessThan(totals.lsns / 4);
