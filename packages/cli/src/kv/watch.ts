@@ -1,10 +1,9 @@
-import { LIMITS } from '@holdfast/core';
 import { SERVER_FLAGS, type Command, type CommandCall } from '../command.ts';
-import { asCommandError, CommandError } from '../command-error.ts';
-import { OutputClosed } from '../console-io.ts';
+import { CommandError } from '../command-error.ts';
 import { readEvents, type ServerEvent } from '../event-stream.ts';
 import { EXIT } from '../exit-codes.ts';
 import { NodeClient } from '../node-client.ts';
+import { Reconnection, untilInterrupted } from '../reconnection.ts';
 import { countFlag, shownKey } from './kv-text.ts';
 
 export const kvWatch: Command = {
@@ -24,15 +23,7 @@ export const kvWatch: Command = {
     'Connects again by itself and goes on where it was.',
   ],
   async run(call) {
-    const stop = new AbortController();
-    const forget = call.io.onInterrupt(() => stop.abort());
-    try {
-      await new Watch(call, stop.signal).run();
-    } catch (error) {
-      if (!stop.signal.aborted || error instanceof OutputClosed) throw error;
-    } finally {
-      forget();
-    }
+    await untilInterrupted(call, (signal) => new Watch(call, signal).run());
     return EXIT.ok;
   },
 };
@@ -43,12 +34,13 @@ class Watch {
   readonly #client: NodeClient;
   readonly #signal: AbortSignal;
   #since: string | undefined;
-  #failures = 0;
+  readonly #reconnection: Reconnection;
 
   constructor(call: CommandCall, signal: AbortSignal) {
     this.#call = call;
     this.#client = NodeClient.of(call);
     this.#signal = signal;
+    this.#reconnection = new Reconnection(call.io, signal);
     this.#since = countFlag('since', call.values.text('since'));
   }
 
@@ -56,9 +48,9 @@ class Watch {
     for (;;) {
       try {
         await this.#follow();
-        await this.#pause();
+        await this.#reconnection.pause();
       } catch (error) {
-        await this.#waitAfter(error);
+        await this.#reconnection.after(error);
       }
     }
   }
@@ -90,7 +82,7 @@ class Watch {
       if (event.type === 'trimmed') throw trimmed();
       if (event.type === 'change') await this.#show(event);
       if (event.id !== '') this.#since = event.id;
-      this.#failures = 0;
+      this.#reconnection.heard();
       if (event.type === 'end') return;
     }
   }
@@ -101,24 +93,6 @@ class Watch {
     const seq = Number(id);
     if (json) await io.out(`${JSON.stringify({ seq, ...change })}\n`);
     else await io.out(`${[seq, change.type, shownKey(change.key), change.version].join('\t')}\n`);
-  }
-
-  /** Throws what waiting will not change. */
-  async #waitAfter(error: unknown): Promise<void> {
-    if (this.#signal.aborted || error instanceof OutputClosed) throw error;
-    const known = asCommandError(error);
-    const broken = known.code === 'FAILURE' && error instanceof TypeError; // cut in mid-answer
-    if (known.exitCode !== EXIT.unavailable && !broken) throw error;
-    if (this.#failures === 0) {
-      this.#call.io.err(`connection lost (${known.message}), trying again\n`);
-    }
-    await this.#pause();
-  }
-
-  async #pause(): Promise<void> {
-    const pause = Math.min(LIMITS.maxReconnectMs, LIMITS.reconnectMs * 2 ** this.#failures);
-    this.#failures = Math.min(this.#failures + 1, 16);
-    await this.#call.io.sleep(pause, this.#signal);
   }
 }
 

@@ -1,10 +1,8 @@
-import { LIMITS } from '@holdfast/core';
 import { SERVER_FLAGS, type Command, type CommandCall } from '../command.ts';
-import { asCommandError } from '../command-error.ts';
-import { OutputClosed } from '../console-io.ts';
 import { readEvents } from '../event-stream.ts';
 import { EXIT } from '../exit-codes.ts';
 import { NodeClient } from '../node-client.ts';
+import { Reconnection, untilInterrupted } from '../reconnection.ts';
 import { hasData, showBatch } from './batch-output.ts';
 import { catchUp, offsetOf } from './catch-up.ts';
 import { streamAnswer } from './stream-answer.ts';
@@ -19,15 +17,7 @@ export const streamTail: Command = {
   },
   notes: ['Connects again by itself and goes on where it was. Output as of "stream read".'],
   async run(call) {
-    const stop = new AbortController();
-    const forget = call.io.onInterrupt(() => stop.abort());
-    try {
-      await new Tail(call, stop.signal).run();
-    } catch (error) {
-      if (!stop.signal.aborted || error instanceof OutputClosed) throw error;
-    } finally {
-      forget();
-    }
+    await untilInterrupted(call, (signal) => new Tail(call, signal).run());
     return EXIT.ok;
   },
 };
@@ -39,13 +29,14 @@ class Tail {
   readonly #path: string;
   readonly #signal: AbortSignal;
   #offset: string;
-  #failures = 0;
+  readonly #reconnection: Reconnection;
 
   constructor(call: CommandCall, signal: AbortSignal) {
     this.#call = call;
     this.#client = NodeClient.of(call);
     this.#path = call.arguments[0] ?? '';
     this.#signal = signal;
+    this.#reconnection = new Reconnection(call.io, signal);
     this.#offset = offsetOf(call.values.text('from') ?? 'now');
   }
 
@@ -56,7 +47,7 @@ class Tail {
       try {
         if (await this.#follow()) return;
       } catch (error) {
-        await this.#waitAfter(error);
+        await this.#reconnection.after(error);
       }
     }
   }
@@ -105,7 +96,7 @@ class Tail {
         });
       }
       this.#offset = control.streamNextOffset;
-      this.#failures = 0;
+      this.#reconnection.heard();
       if (closed) return true;
     }
     return false;
@@ -116,19 +107,6 @@ class Tail {
     if (base64) return 'application/octet-stream';
     const head = await this.#client.stream(this.#path, { method: 'HEAD', signal: this.#signal });
     return streamAnswer(head).contentType;
-  }
-
-  /** Throws what waiting will not change. */
-  async #waitAfter(error: unknown): Promise<void> {
-    if (this.#signal.aborted || error instanceof OutputClosed) throw error;
-    const known = asCommandError(error);
-    const broken = known.code === 'FAILURE' && error instanceof TypeError; // cut in mid-answer
-    if (known.exitCode !== EXIT.unavailable && !broken) throw error;
-    if (this.#failures === 0)
-      this.#call.io.err(`connection lost (${known.message}), trying again\n`);
-    const pause = Math.min(LIMITS.maxReconnectMs, LIMITS.reconnectMs * 2 ** this.#failures);
-    this.#failures = Math.min(this.#failures + 1, 16);
-    await this.#call.io.sleep(pause, this.#signal);
   }
 }
 
