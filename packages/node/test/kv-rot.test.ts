@@ -8,6 +8,7 @@ import type { KvStore } from '@holdfast/kv';
 import { SeededRandom, SimFs, type SimDisk } from '@holdfast/testkit';
 import { describe, expect, it } from 'vitest';
 import { type HoldfastNode, openNode } from '../src/index.ts';
+import { flipThrough, type Outcome } from './flip-through.ts';
 
 /** `all`: a bit of every byte of every file. */
 const WANTED = process.env['HOLDFAST_ROT'] === 'all' ? Infinity : 400;
@@ -73,8 +74,6 @@ async function answersOf(node: HoldfastNode): Promise<string[]> {
   return answers;
 }
 
-type Outcome = 'harmless' | 'told' | 'refused';
-
 async function outcomeOf(disk: SimDisk, kept: readonly string[]): Promise<Outcome> {
   let node: HoldfastNode;
   try {
@@ -110,23 +109,8 @@ describe.each([
       if (stops) await node.close();
       const from = fs.disk.clone();
       if (!stops) await node.close();
-      const counts: Record<Outcome, number> = { harmless: 0, told: 0, refused: 0 };
-      const files = from.paths().map((path) => ({ path, length: from.content(path).length }));
-      const total = files.reduce((sum, { length }) => sum + length, 0);
-      const step = Math.max(1, Math.floor(total / WANTED));
-      let next = 0;
-      for (const { path, length } of files) {
-        for (; next < length; next += step) {
-          const disk = from.clone();
-          disk.flipBit(path, next, next % 8);
-          try {
-            counts[await outcomeOf(disk, kept)]++;
-          } catch (error) {
-            throw new Error(`${path} byte ${next}`, { cause: error });
-          }
-        }
-        next -= length;
-      }
+      const flips = await flipThrough(from, WANTED, (disk) => outcomeOf(disk, kept));
+      const { counts, total } = flips;
       console.log(`one bit of stores turned around, ${total} bytes: ${JSON.stringify(counts)}`);
       expect(counts.harmless).toBeGreaterThan(0);
       expect(counts.told + counts.refused).toBeGreaterThan(0);

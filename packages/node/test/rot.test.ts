@@ -7,6 +7,7 @@ import { isHoldfastError } from '@holdfast/core';
 import { SeededRandom, SimFs, type SimDisk } from '@holdfast/testkit';
 import { describe, expect, it } from 'vitest';
 import { type HoldfastNode, openNode } from '../src/index.ts';
+import { flipThrough, type Outcome } from './flip-through.ts';
 
 /** `all`: a bit of every byte of every file. */
 const WANTED = process.env['HOLDFAST_ROT'] === 'all' ? Infinity : 800;
@@ -64,8 +65,6 @@ async function keptBy(node: HoldfastNode): Promise<Map<string, Kept>> {
   return kept;
 }
 
-type Outcome = 'harmless' | 'told' | 'refused';
-
 async function outcomeOf(disk: SimDisk, kept: ReadonlyMap<string, Kept>): Promise<Outcome> {
   let node: HoldfastNode;
   try {
@@ -96,28 +95,6 @@ function cutOff(error: unknown): { status: number; headers: Headers; body: strin
   return { status: 500, headers: new Headers(), body: '' };
 }
 
-/** One bit of each chosen byte; which of its bits goes round. */
-async function flipThrough(from: SimDisk, kept: ReadonlyMap<string, Kept>) {
-  const counts: Record<Outcome, number> = { harmless: 0, told: 0, refused: 0 };
-  const bytes = from.paths().map((path) => ({ path, length: from.content(path).length }));
-  const total = bytes.reduce((sum, { length }) => sum + length, 0);
-  const step = Math.max(1, Math.floor(total / WANTED));
-  let next = 0;
-  for (const { path, length } of bytes) {
-    for (; next < length; next += step) {
-      const disk = from.clone();
-      disk.flipBit(path, next, next % 8);
-      try {
-        counts[await outcomeOf(disk, kept)]++;
-      } catch (error) {
-        throw new Error(`${path} byte ${next}`, { cause: error });
-      }
-    }
-    next -= length;
-  }
-  return { counts, total };
-}
-
 describe.each([
   ['stopped', true],
   ['killed', false],
@@ -131,7 +108,7 @@ describe.each([
     const disk = fs.disk.clone();
     if (!stops) await node.close();
 
-    const { counts, total } = await flipThrough(disk, kept);
+    const { counts, total } = await flipThrough(disk, WANTED, (disk) => outcomeOf(disk, kept));
     console.log(`one bit turned around, ${total} bytes: ${JSON.stringify(counts)}`);
     expect(counts.harmless).toBeGreaterThan(0);
     expect(counts.refused).toBeGreaterThan(0); // the log is read at a start
